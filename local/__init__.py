@@ -1,0 +1,1 @@
+"""Stand-ins for the world outside, on one machine: exchange, broker, database, and what starts them."""

@@ -1,0 +1,1 @@
+"""Exchange to Kafka: streams trades over WebSocket, heals its own reconnects over REST."""

@@ -1,0 +1,1 @@
+"""Kafka to Postgres: exact 1-minute bars, each with the proof that no trade is missing from it."""
