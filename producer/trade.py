@@ -147,9 +147,7 @@ def is_symbol(text: str) -> bool:
 def _plain(trade: Trade, name: Literal["price", "quantity"]) -> str:
     text = format(getattr(trade, name), "f")
     if not _NUMBER.fullmatch(text):
-        raise MalformedTrade(
-            f"{trade.exchange} {trade.symbol} {trade.trade_id}: {name} malformed: {text[:60]!a}"
-        )
+        raise MalformedTrade(f"{trade.exchange} {trade.symbol} {trade.trade_id}: {name} malformed: {text[:60]!a}")
     return text
 
 
