@@ -1,0 +1,229 @@
+"""The real servers that tests need, each started once, when the first test asks for it.
+
+They are always the tests' own, on free ports, whatever the environment names: a test never touches the database
+or the broker of whoever runs it.
+"""
+
+import itertools
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psycopg2
+import pytest
+
+from local import database
+from local.jars import BROKER, SPARK_CONNECTOR, fetch
+from local.java import Java, find_java
+
+_SCHEMA_TEMPLATE = "schema_template"
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A running exchange simulator. url: `http://127.0.0.1:PORT`, the base of all its paths but WebSocket ones."""
+
+    url: str
+    port: int
+    state_dir: Path
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # kafka-python reads its message schemas in a way that Python 3.11 and 3.12 call deprecated
+    config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
+
+
+@pytest.fixture(scope="session")
+def cache_dir(pytestconfig: pytest.Config) -> Path:
+    return pytestconfig.rootpath / ".state" / "cache"
+
+
+@pytest.fixture(scope="session")
+def java(cache_dir: Path) -> Java:
+    return find_java(cache_dir)
+
+
+@pytest.fixture(scope="session")
+def spark_jars_dir(cache_dir: Path, java: Java) -> Path:
+    """The folder of Spark's connector to Kafka."""
+    return fetch(SPARK_CONNECTOR, cache_dir, java)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[database.Server]:
+    server = database.Server(tmp_path_factory.mktemp("postgres"), free_port(), "tests", durable=False)
+    runnable = database.prepare(server)
+    try:
+        log = server.folder / "server.log"
+        with running(
+            runnable.command, log, lambda: database.is_ready(server.dsn()), 60, signal.SIGINT, runnable.user
+        ):
+            yield server
+    finally:
+        database.forget(server.folder)
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres_server: database.Server) -> Callable[[], str]:
+    """Makes a fresh database with the schema applied at each call, and returns the superuser's DSN of it."""
+    database.apply_schema(database.create_database(postgres_server.dsn(), _SCHEMA_TEMPLATE))
+    numbers = itertools.count(1)
+
+    def create() -> str:
+        name = f"test_{next(numbers)}"
+        _on_server(postgres_server, f"create database {name} template {_SCHEMA_TEMPLATE}")
+        return postgres_server.dsn(name)
+
+    return create
+
+
+@pytest.fixture(scope="module")
+def postgres_dsn(new_database: Callable[[], str]) -> str:
+    """The superuser's DSN of a database with the schema applied, the module's own.
+
+    Where a test needs one to itself, it calls `new_database`.
+    """
+    return new_database()
+
+
+@pytest.fixture
+def empty_database_dsn(postgres_server: database.Server, request: pytest.FixtureRequest) -> str:
+    """The superuser's DSN of a database without the schema, the test's own."""
+    name = f"empty_{abs(hash(request.node.nodeid))}"
+    _on_server(postgres_server, f"create database {name} template template0")
+    return postgres_server.dsn(name)
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap_servers(
+    tmp_path_factory: pytest.TempPathFactory, cache_dir: Path, java: Java
+) -> Iterator[str]:
+    from local import broker  # not above: it imports kafka-python, and this file is read before the filter is set
+
+    one = broker.Broker(tmp_path_factory.mktemp("kafka"), free_port(), free_port())
+    command = broker.prepare(one, java, fetch(BROKER, cache_dir, java))
+    servers = one.bootstrap_servers
+    with running(command, one.folder / "broker.log", lambda: broker.is_ready(servers), 90):
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def new_topic(kafka_bootstrap_servers: str) -> Callable[[], str]:
+    """Makes a topic with the partitions that raw_trades has at each call, and returns its name."""
+    from local import broker
+
+    numbers = itertools.count(1)
+
+    def create() -> str:
+        name = f"raw_trades_{next(numbers)}"
+        broker.create_topic(kafka_bootstrap_servers, name)
+        return name
+
+    return create
+
+
+@pytest.fixture
+def topic(new_topic: Callable[[], str]) -> str:
+    """A topic of the test's own."""
+    return new_topic()
+
+
+@pytest.fixture(scope="module")
+def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
+    """A simulator with its default market, the module's own."""
+    state_dir = tmp_path_factory.mktemp("exchange")
+    port = free_port()
+    one = Exchange(f"http://127.0.0.1:{port}", port, state_dir)
+    environ = {"EXCHANGE_PORT": str(port), "EXCHANGE_STATE_DIR": str(state_dir)}
+    command = [sys.executable, "-m", "local.exchange"]
+    with running(command, state_dir / "exchange.log", lambda: _answers(f"{one.url}/api/v3/ping"), environ=environ):
+        yield one
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], object], within_s: float, what: str) -> None:
+    """Returns as soon as the condition holds; fails the test where it does not in time."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {within_s:g} s: {what}")
+        time.sleep(0.05)
+
+
+@contextmanager
+def running(
+    command: Sequence[str],
+    log: Path,
+    ready: Callable[[], bool],
+    within_s: float = 30,
+    stop_signal: signal.Signals = signal.SIGTERM,
+    user: str | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process for as long as the context lasts, from when it is ready until it has ended."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **(environ or {})},
+            cwd="/" if user else None,
+            user=user,
+            group=None if user is None else pwd.getpwnam(user).pw_gid,
+            extra_groups=None if user is None else [],
+            start_new_session=True,  # Ctrl-C is for the tests, which then end it in order
+        )
+        try:
+            deadline = time.monotonic() + within_s
+            while not ready():
+                if process.poll() is not None or time.monotonic() > deadline:
+                    end = "\n".join(log.read_text(errors="replace").splitlines()[-30:])
+                    pytest.fail(
+                        f"{command[0]} is not ready (exit code {process.poll()}); the end of {log}:\n{end}"
+                    )
+                time.sleep(0.1)
+            yield process
+        finally:
+            process.send_signal(stop_signal)
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).is_success
+    except httpx.TransportError:
+        return False
+
+
+def _on_server(server: database.Server, statement: str) -> None:
+    connection = psycopg2.connect(server.dsn())
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+    finally:
+        connection.close()
