@@ -118,7 +118,7 @@ class ChunkedFrames(frame_buffer):
             if 0 < end <= len(self._buffer):
                 frame = ABNF(opcode >> 7, 0, 0, 0, opcode & 0x0F, 0, self._buffer[start:end])
                 self._at = end
-                if opcode & 0x78:  # a control frame, a reserved bit or a reserved code
+                if opcode & 0x7F > ABNF.OPCODE_BINARY:  # a control frame, a reserved bit or a reserved code
                     frame.rsv1, frame.rsv2, frame.rsv3 = opcode >> 6 & 1, opcode >> 5 & 1, opcode >> 4 & 1
                     frame.validate(skip_utf8_validation=True)
                 return frame

@@ -21,8 +21,6 @@ from producer.metrics import Metrics
 from producer.publisher import PublisherClosed
 from producer.trade import Trade
 
-_SETTLE_S = 0.5  # disorder, or the other of two connections, may still fill a hole by itself
-_RETRY_S = 2.0  # times the number of attempts: REST may lag behind the stream
 _MAX_JUMP = 1_000_000_000  # a higher id is bogus: the Spark job refuses it too
 _MAX_HOLES = 1_000  # of a symbol that are remembered
 
@@ -51,9 +49,11 @@ class Healer:
     """Watches one exchange's trades and fills the holes.
 
     publish: where fetched trades go; it may block. page: how many trades one REST call gives; holes less than that
-    apart are fetched together. workers: how many symbols are healed at once. attempts: how often a hole is asked
-    for. max_trades: a longer hole, on an exchange with consecutive ids, would take the REST weight of minutes, and
-    is left to the monitor at once.
+    apart are fetched together. workers: how many symbols are healed at once. settle_s: how long a hole is left
+    alone, since disorder or another connection may fill it. attempts: how often it is asked for; retry_s,
+    times the number of attempts: how long to wait in between, since REST may lag behind the stream.
+    max_trades: a longer hole, on an exchange with consecutive ids, would take the REST weight of minutes, and is
+    left to the monitor at once.
     """
 
     def __init__(
@@ -65,15 +65,16 @@ class Healer:
         *,
         page: int,
         workers: int = 2,
+        settle_s: float = 0.5,
         attempts: int = 6,
+        retry_s: float = 2.0,
         max_trades: int = 100_000,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._exchange = exchange
         self._consecutive = EXCHANGES[exchange].consecutive_ids
         self._past, self._publish, self._metrics = past, publish, metrics
-        self._page, self._attempts, self._max_trades = page, attempts, max_trades
-        self._clock = clock
+        self._page, self._max_trades = page, max_trades
+        self._settle_s, self._attempts, self._retry_s = settle_s, attempts, retry_s
         self._changed = threading.Condition()
         self._tops: dict[str, int] = {}
         self._holes: dict[str, list[Hole]] = {}  # ascending, and no symbol without any
@@ -134,15 +135,16 @@ class Healer:
 
     def _found(self, symbol: str, first_id: int, last_id: int) -> None:
         self._metrics.holes.labels(self._exchange).inc()
-        hole = Hole(first_id, last_id, self._clock() + _SETTLE_S)
+        hole = Hole(first_id, last_id, time.monotonic() + self._settle_s)
         if self._consecutive and last_id - first_id >= self._max_trades:
             self._leave(symbol, [hole], f"longer than {self._max_trades} trades")
             return
         if len(self._holes.get(symbol, ())) >= _MAX_HOLES:
             self._leave(symbol, [hole], f"more than {_MAX_HOLES} holes")
             return
+        if symbol not in self._holes:  # one line until they are filled or left, however many there are
+            log.info("hole found", exchange=self._exchange, symbol=symbol, first_id=first_id, last_id=last_id)
         self._set(symbol, [*self._holes.get(symbol, ()), hole])
-        log.info("hole found", exchange=self._exchange, symbol=symbol, first_id=first_id, last_id=last_id)
         self._changed.notify()
 
     def _fill(self, symbol: str, accounted: Sequence[tuple[int, int]]) -> None:
@@ -183,7 +185,7 @@ class Healer:
                     if symbol not in self._busy
                 }
                 symbol = min(due, key=due.__getitem__, default=None)
-                wait_s = None if symbol is None else due[symbol] - self._clock()
+                wait_s = None if symbol is None else due[symbol] - time.monotonic()
                 if symbol is not None and wait_s is not None and wait_s <= 0:
                     self._busy.add(symbol)
                     return symbol
@@ -191,9 +193,10 @@ class Healer:
             return None
 
     def _heal(self, symbol: str) -> None:
-        now = self._clock()
+        # those found just now come along: one call for many costs no more weight
+        soon = time.monotonic() + self._settle_s
         with self._changed:
-            due = [hole for hole in self._holes.get(symbol, ()) if hole.due_at <= now]
+            due = [hole for hole in self._holes.get(symbol, ()) if hole.due_at <= soon]
         for page in self._pages(symbol, due):
             with self._changed:
                 missing = _missing(page, self._holes.get(symbol, []))
@@ -230,13 +233,13 @@ class Healer:
             self._leave(symbol, lost, "older than the trades that REST gives")
 
     def _give_back(self, symbol: str, failure: str) -> None:
-        now = self._clock()
+        now = time.monotonic()
         with self._changed:
             self._busy.discard(symbol)
             tried = [
                 hole
                 if hole.due_at > now
-                else replace(hole, attempts=hole.attempts + 1, due_at=now + _RETRY_S * (hole.attempts + 1))
+                else replace(hole, attempts=hole.attempts + 1, due_at=now + self._retry_s * (hole.attempts + 1))
                 for hole in self._holes.get(symbol, [])
             ]
             lost = [hole for hole in tried if hole.attempts >= self._attempts]
