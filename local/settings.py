@@ -1,19 +1,73 @@
 """What the demo reads from the environment, once."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class DemoSettings(BaseSettings):
-    """Settings of the local runtime, by the names in `.env.example`.
+    """Each field is the environment variable of its name in upper case.
 
-    Raises pydantic's ValidationError, which names the variable, where a value is bad.
+    Raises pydantic's ValidationError, which names the field, where a value is bad.
     """
 
-    cache_dir: Path = Path(".state/cache")
-    ivy_settings: Path | None = None
+    live: bool = Field(default=False, description="the real exchanges instead of the simulated one")
+    # without LIVE an address that is not set is the simulator's, with it the real exchange's
+    binance_ws_url: str = Field(default="", description="another WebSocket server that speaks Binance's protocol")
+    binance_rest_url: str = Field(default="", description="another REST server that speaks Binance's protocol")
+    kucoin_rest_url: str = Field(default="", description="another REST server that speaks KuCoin's protocol")
+    symbols_file: Path = Field(default=Path("symbols.yaml"), description="which symbols to carry")
+    active_symbols: str = Field(
+        default="", description="as binance:BTC-USDT,kucoin:ETH-USDT; chooses instead of the file"
+    )
+
+    demo_state_dir: Path = Field(default=Path(".state/demo"), description="where the demo keeps its data and logs")
+    cache_dir: Path = Field(default=Path(".state/cache"), description="where fetched jars are kept")
+    ivy_settings: Path | None = Field(
+        default=None,
+        description="an Ivy settings file that names a Maven repository to use instead of Maven Central",
+    )
+
+    postgres_dsn: str = Field(
+        default="", description="a PostgreSQL server to use instead of the demo's own; its superuser"
+    )
+    postgres_port: Port = Field(default=5432, description="the database")
+    kafka_port: Port = Field(default=9092, description="the broker")
+    kafka_controller_port: Port = Field(default=9093, description="the controller in the broker")
+    exchange_port: Port = Field(default=8090, description="the exchange simulator")
+    spark_master_port: Port = Field(default=7077, description="the Spark master")
+    spark_master_ui_port: Port = Field(default=8080, description="the Spark master's pages")
+    spark_rest_port: Port = Field(default=6066, description="the Spark master's submissions over REST")
+    spark_worker_ui_port: Port = Field(default=8082, description="the Spark worker's pages")
+    metrics_port: Port = Field(default=9108, description="the producer's metrics")
+    job_metrics_port: Port = Field(default=9109, description="the job's metrics")
+
+    spark_worker_cores: int = Field(default=2, ge=1, description="tasks that the Spark worker runs at a time")
+    spark_worker_memory: str = Field(
+        default="2g",
+        pattern=r"^[1-9][0-9]*[mg]$",
+        description="memory that the Spark worker may give to executors",
+    )
+
+    @field_validator("ivy_settings", mode="before")
+    @classmethod
+    def _empty_is_unset(cls, value: object) -> object:
+        return value or None
+
+    def ports(self) -> Mapping[str, int]:
+        """The ports that the demo listens on, by the variable that changes each."""
+        return {
+            name.upper(): getattr(self, name)
+            for name in type(self).model_fields
+            if name.endswith("_port") and not (name == "postgres_port" and self.postgres_dsn)
+        }
+
+    @classmethod
+    def describe(cls, variable: str) -> str:
+        """What a variable is for."""
+        return str(cls.model_fields[variable.lower()].description)

@@ -21,7 +21,7 @@ import httpx
 import psycopg2
 import pytest
 
-from local import database
+from local import database, provision
 from local.jars import BROKER, SPARK_CONNECTOR, fetch
 from local.java import Java, find_java
 
@@ -79,7 +79,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[databa
 @pytest.fixture(scope="session")
 def new_database(postgres_server: database.Server) -> Callable[[], str]:
     """Makes a fresh database with the schema applied at each call, and returns the superuser's DSN of it."""
-    database.apply_schema(database.create_database(postgres_server.dsn(), _SCHEMA_TEMPLATE))
+    provision.apply_schema(provision.create_database(postgres_server.dsn(), _SCHEMA_TEMPLATE))
     numbers = itertools.count(1)
 
     def create() -> str:

@@ -11,7 +11,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
 from psycopg2.extensions import parse_dsn
 
-from local import broker, database
+from local import broker, database, provision
 
 
 def query(dsn: str, statement: str) -> list[tuple[object, ...]]:
@@ -50,11 +50,11 @@ def test_the_database_of_root_runs_as_another_user_on_data_closed_to_others(
 
 
 def test_a_database_is_created_once(postgres_server: database.Server) -> None:
-    dsn = database.create_database(postgres_server.dsn(), "twice")
+    dsn = provision.create_database(postgres_server.dsn(), "twice")
     query(dsn, "create table kept (n int); insert into kept values (1) returning n")
-    assert database.create_database(postgres_server.dsn(), "twice") == dsn
+    assert provision.create_database(postgres_server.dsn(), "twice") == dsn
     assert query(dsn, "select n from kept") == [(1,)]
-    database.drop_database(postgres_server.dsn(), "twice")
+    provision.drop_database(postgres_server.dsn(), "twice")
     assert not database.is_ready(dsn)
 
 
@@ -64,8 +64,8 @@ def test_a_login_has_the_rights_of_its_role_and_its_newest_password(empty_databa
         "create role readers nologin; create table facts (n int); grant select on facts to readers; select 1",
     )
     first, second = "one password", "another's"
-    database.create_login(empty_database_dsn, "reads", first, "readers")
-    dsn = database.create_login(empty_database_dsn, "reads", second, "readers")
+    provision.create_login(empty_database_dsn, "reads", first, "readers")
+    dsn = provision.create_login(empty_database_dsn, "reads", second, "readers")
     assert parse_dsn(dsn)["password"] == second
     assert query(dsn, "select * from facts") == []
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
@@ -78,12 +78,12 @@ def test_the_schema_is_applied_in_order_and_names_the_file_that_fails(
     (tmp_path / "002_use.sql").write_text("insert into made values (1);")
     (tmp_path / "001_make.sql").write_text("create table if not exists made (n int);")
     (tmp_path / "README.md").write_text("not SQL")
-    database.apply_schema(empty_database_dsn, tmp_path)
-    database.apply_schema(empty_database_dsn, tmp_path)
+    provision.apply_schema(empty_database_dsn, tmp_path)
+    provision.apply_schema(empty_database_dsn, tmp_path)
     assert query(empty_database_dsn, "select n from made") == [(1,), (1,)]
     (tmp_path / "003_bad.sql").write_text("insert into made values (2); select nonsense;")
-    with pytest.raises(database.DatabaseBroken, match=r"003_bad\.sql: column \"nonsense\" does not exist"):
-        database.apply_schema(empty_database_dsn, tmp_path)
+    with pytest.raises(provision.SchemaBroken, match=r"003_bad\.sql: column \"nonsense\" does not exist"):
+        provision.apply_schema(empty_database_dsn, tmp_path)
     assert query(empty_database_dsn, "select count(*) from made where n = 2") == [(0,)]
 
 
