@@ -31,6 +31,11 @@ class Candle:
     first_id: int
     last_id: int
 
+    @staticmethod
+    def without_trades(open_us: int, price: int) -> "Candle":
+        """A minute in which nothing was traded; price: the last one before it."""
+        return Candle(open_us, price, price, price, price, 0, 0, 0, 0, 0, -1, -1)
+
 
 class Candles:
     """Candles of all symbols; those of ended minutes are kept once made."""
@@ -91,10 +96,30 @@ def candle_of(open_us: int, trades: Iterable[Trade]) -> Candle | None:
     )
 
 
+def merged(earlier: Candle | None, later: Candle | None) -> Candle | None:
+    """The candle of both parts of a minute."""
+    if earlier is None or later is None:
+        return earlier or later
+    return Candle(
+        earlier.open_us,
+        earlier.open,
+        max(earlier.high, later.high),
+        min(earlier.low, later.low),
+        later.close,
+        earlier.volume + later.volume,
+        earlier.quote_volume + later.quote_volume,
+        earlier.count + later.count,
+        earlier.taker_buy_volume + later.taker_buy_volume,
+        earlier.taker_buy_quote_volume + later.taker_buy_quote_volume,
+        earlier.first_id,
+        later.last_id,
+    )
+
+
 def _empty(market: SymbolMarket, open_us: int, index: int) -> Candle | None:
     while index > 0:
         index -= 1
         price = next(market.trades(index, index + 1)).price
         if price:
-            return Candle(open_us, price, price, price, price, 0, 0, 0, 0, 0, -1, -1)
+            return Candle.without_trades(open_us, price)
     return None

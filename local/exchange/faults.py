@@ -21,8 +21,8 @@ class Fault(BaseModel):
     exchange: Literal["binance", "kucoin"] | None = None
     symbols: list[str] = []
     connection: int | None = None
-    count: int | None = Field(None, gt=0)
-    duration_s: float | None = Field(None, gt=0)
+    count: int | None = Field(default=None, gt=0)
+    duration_s: float | None = Field(default=None, gt=0)
 
 
 class _Lasting(Fault):
@@ -49,7 +49,7 @@ class ServerShutdown(Fault):
     """Binance announces its shutdown on all connections, and closes those still open after close_after_s."""
 
     kind: Literal["server_shutdown"] = "server_shutdown"
-    close_after_s: float = Field(10.0, ge=0)
+    close_after_s: float = Field(default=10.0, ge=0)
 
 
 class Refuse(_Lasting):
@@ -74,7 +74,7 @@ class Disorder(_Lasting):
     """Trades are held back and sent in reverse order, `group` at a time."""
 
     kind: Literal["disorder"] = "disorder"
-    group: int = Field(10, gt=1)
+    group: int = Field(default=10, gt=1)
 
 
 class Malformed(_Lasting):
@@ -88,7 +88,7 @@ class FutureDates(_Lasting):
     """Trades are sent with a time that lies ahead_s too far ahead. REST tells the true one."""
 
     kind: Literal["future_dates"] = "future_dates"
-    ahead_s: float = Field(3600.0, gt=0)
+    ahead_s: float = Field(default=3600.0, gt=0)
 
 
 class Stall(_Timed):
@@ -101,7 +101,7 @@ class Slow(_Timed):
     """Data comes `delay_s` late."""
 
     kind: Literal["slow"] = "slow"
-    delay_s: float = Field(5.0, gt=0)
+    delay_s: float = Field(default=5.0, gt=0)
 
 
 class Halt(_Timed):
@@ -130,11 +130,14 @@ class TokenExpired(Fault):
 
 
 class RestError(_Lasting):
-    """REST answers with a status: 429 and 418 with Retry-After, 403, or a 5xx. path: only those that contain it."""
+    """REST answers with a status: 429 and 418 with Retry-After, 403, or a 5xx.
+
+    path: only requests whose path contains it.
+    """
 
     kind: Literal["rest_error"] = "rest_error"
-    status: int = Field(500, ge=400, le=599)
-    retry_after_s: int | None = Field(None, ge=0)
+    status: int = Field(default=500, ge=400, le=599)
+    retry_after_s: int | None = Field(default=None, ge=0)
     path: str = ""
 
 
@@ -142,7 +145,7 @@ class RestTimeout(_Lasting):
     """REST answers only after delay_s, or hangs up then without an answer."""
 
     kind: Literal["rest_timeout"] = "rest_timeout"
-    delay_s: float = Field(30.0, gt=0)
+    delay_s: float = Field(default=30.0, gt=0)
     answers: bool = False
     path: str = ""
 
@@ -200,9 +203,7 @@ class Faults:
     def active(self) -> list[ActiveFault]:
         """Those that have not ended."""
         now_s = self._now_s()
-        self._active = [
-            a for a in self._active if a.left != 0 and (a.ends_at_s is None or a.ends_at_s > now_s)
-        ]
+        self._active = [a for a in self._active if a.left != 0 and (a.ends_at_s is None or a.ends_at_s > now_s)]
         return self._active
 
     def find(

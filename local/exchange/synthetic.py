@@ -47,7 +47,7 @@ def block(
     from_us and length_us: the time it covers. prices: at its start and end, typical_quantity: both in the
     listing's smallest units.
     """
-    rng = random.Random(_number(f"{seed}:{number}"))  # noqa: S311 - a simulated market
+    rng = random.Random(_number(f"{seed}:{number}"))
     chance = rng.random
     start, end = prices
     half_spread = max(0.5, start * 1e-5)

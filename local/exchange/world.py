@@ -159,18 +159,23 @@ def _check(state: dict[str, Any], settings: ExchangeSettings, path: Path) -> Non
 
 
 def _new_market(key: str, settings: ExchangeSettings, created_us: int, rate: float) -> SymbolMarket:
-    listed = listing(*key.split(":"), settings.seed)
+    listed = _listed(key, settings.seed)
     start_us = created_us - settings.past_minutes * MINUTE_US
     level = level_for(listed, settings.seed, listed.price, start_us)
     return SymbolMarket(listed, settings.seed, [Segment(start_us, 0, rate, level)], [])
 
 
 def _replayed_market(
-    key: str, settings: ExchangeSettings, recording: Recording, trades: list[RawTrade], created_us: int, rate: float
+    key: str,
+    settings: ExchangeSettings,
+    recording: Recording,
+    trades: list[RawTrade],
+    created_us: int,
+    rate: float,
 ) -> SymbolMarket:
     """A synthetic past up to the recording's first minute, the recording, synthetic trades after its last."""
     listed = replace(
-        listing(*key.split(":"), settings.seed),
+        _listed(key, settings.seed),
         price_decimals=recording.price_decimals,
         quantity_decimals=recording.quantity_decimals,
         zeros="kept",
@@ -196,6 +201,11 @@ def _replayed_market(
     ]
     listed = replace(listed, price=first.price / unit, first_id=recording.first_id - earlier)
     return SymbolMarket(listed, settings.seed, segments, trades)
+
+
+def _listed(key: str, seed: int) -> Listing:
+    exchange, symbol = key.split(":")
+    return listing(exchange, symbol, seed)
 
 
 def _known_market(key: str, known: dict[str, Any], seed: int, trades: list[RawTrade]) -> SymbolMarket:
