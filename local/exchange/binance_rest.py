@@ -73,7 +73,7 @@ class BinanceRest:
                 if error.retry_after_s is not None:
                     headers["Retry-After"] = str(error.retry_after_s)
                 body = {"code": error.code, "msg": error.message}
-                return web.json_response(body, status=error.status, headers=headers)
+                return web.json_response(body, status=error.status, headers=headers, dumps=_dumps)
 
         return web.get("/api/v3" + path, handle)
 

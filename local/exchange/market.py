@@ -56,6 +56,7 @@ class SymbolMarket:
         self.segments = segments
         self._recording = recording
         self._seed = f"{seed}:{listing.key}"
+        self._drift_seed = _drift_seed(listing, seed)
         self._price_unit = 10.0**listing.price_decimals
         self._blocks: OrderedDict[tuple[int, int], list[RawTrade]] = OrderedDict()
 
@@ -160,9 +161,14 @@ class SymbolMarket:
         return block(f"{self._seed}:{number}", at, from_us, length_us, prices, typical)
 
     def _price(self, segment: Segment, time_us: float) -> float:
-        return math.exp(segment.level + drift(self._seed, int(time_us))) * self._price_unit
+        return math.exp(segment.level + drift(self._drift_seed, int(time_us))) * self._price_unit
 
 
 def level_for(listing: Listing, seed: int, price: float, time_us: int) -> float:
     """The level at which a segment's price is `price` at a time."""
-    return math.log(price) - drift(f"{seed}:{listing.key}", time_us)
+    return math.log(price) - drift(_drift_seed(listing, seed), time_us)
+
+
+def _drift_seed(listing: Listing, seed: int) -> str:
+    """The same on both exchanges: their prices of a symbol move together."""
+    return f"{seed}:{listing.symbol}"
