@@ -195,17 +195,13 @@ class Publisher:
                 complaint = f"broker not there yet, waiting ({error})"
             else:
                 try:
-                    partitions = producer.partitions_for(self._topic)
-                except KafkaError as error:
-                    partitions, complaint = None, f"topic not seen, waiting ({error})"
-                if partitions:
-                    log.info(
-                        "broker connected", servers=self._servers, topic=self._topic, partitions=len(partitions)
-                    )
+                    partitions = len(producer.partitions_for(self._topic))
+                except KafkaError:  # kafka-python asks until its time is up, and then says no more than that
+                    complaint = "the broker has no such topic, waiting: create it with 6 partitions"
+                    _abandon(producer)
+                else:
+                    log.info("broker connected", servers=self._servers, topic=self._topic, partitions=partitions)
                     return producer
-                if producer.bootstrap_connected():
-                    complaint = f"topic {self._topic} does not exist, waiting: create it with 6 partitions"
-                _abandon(producer)
             now = self._clock()
             if told is None or told[0] != complaint or now > told[1] + _REMIND_S:
                 told = complaint, now
