@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from local.exchange.listing import UnknownSymbolSpec
 from local.exchange.recording import BadRecording
 from local.exchange.server import serve
-from local.exchange.settings import ExchangeSettings
+from local.exchange.settings import ExchangeSettings, LogSettings
 from local.exchange.world import StateMismatch
 from producer.log import configure_logging
 
@@ -16,14 +16,13 @@ from producer.log import configure_logging
 def main() -> int:
     """Runs until it is told to stop; 2 where the settings don't hold."""
     try:
-        settings = ExchangeSettings()
-        configure_logging(settings.log_format, settings.log_level)
+        logs, settings = LogSettings(), ExchangeSettings()
+        configure_logging(logs.log_format, logs.log_level)
         asyncio.run(serve(settings))
     except ValidationError as error:
+        prefix = "EXCHANGE_" if error.title == "ExchangeSettings" else ""
         for problem in error.errors():
-            name = str(problem["loc"][0]).upper()
-            name = name if name.startswith("LOG_") else f"EXCHANGE_{name}"
-            print(f"{name}: {problem['msg']}", file=sys.stderr)  # noqa: T201 - before logging exists
+            print(f"{prefix}{problem['loc'][0]}".upper() + f": {problem['msg']}", file=sys.stderr)  # noqa: T201
         return 2
     except (BadRecording, StateMismatch, UnknownSymbolSpec) as error:
         print(error, file=sys.stderr)  # noqa: T201 - for the person who started it

@@ -143,4 +143,7 @@ class Control:
 
 
 def _bar(told: dict[str, Any]) -> TrueBar:
-    return TrueBar(**{name: Decimal(value) if isinstance(value, str) else value for name, value in told.items()})
+    fields: dict[str, Any] = {
+        name: Decimal(value) if isinstance(value, str) else value for name, value in told.items()
+    }
+    return TrueBar(**fields)

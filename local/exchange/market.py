@@ -18,6 +18,7 @@ from local.exchange.synthetic import BLOCK, RawTrade, block, drift
 
 _BLOCKS_KEPT = 4
 _TYPICAL_QUOTE = 400.0  # what a trade is worth, in quote currency
+_MASK = 2**64 - 1
 _time = itemgetter(0)
 
 
@@ -103,8 +104,10 @@ class SymbolMarket:
         step = self.listing.id_step
         if step == 1:
             return self.listing.first_id + index
-        # Uneven steps, yet the index can be told from the id.
-        return self.listing.first_id + index * step + (index * 2654435761 >> 7) % (step - 1)
+        # Uneven steps, yet the index can be told from the id: multiply and fold, as hashes of integers do.
+        mixed = index * 0x9E3779B97F4A7C15 & _MASK
+        mixed = (mixed ^ mixed >> 29) * 0xBF58476D1CE4E5B9 & _MASK
+        return self.listing.first_id + index * step + (mixed >> 40) % (step - 1)
 
     def index_of(self, trade_id: int) -> int:
         """The index of the first trade whose id is at or above trade_id."""

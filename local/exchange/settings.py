@@ -10,9 +10,9 @@ _SYMBOLS = ["binance:TRX-USDT", "binance:BTC-USDT", "binance:ETH-USDT", "kucoin:
 
 
 class ExchangeSettings(BaseSettings):
-    """Variables are these names in upper case behind EXCHANGE_, as in EXCHANGE_PORT; those of logging are bare."""
+    """Variables are these names in upper case behind EXCHANGE_, as in EXCHANGE_PORT."""
 
-    model_config = SettingsConfigDict(env_prefix="EXCHANGE_", populate_by_name=True)
+    model_config = SettingsConfigDict(env_prefix="EXCHANGE_")
 
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8090, ge=1, le=65535, description="port of both exchanges and of /_control")
@@ -33,12 +33,6 @@ class ExchangeSettings(BaseSettings):
     kline_every_s: float = Field(default=2.0, gt=0, description="how often candles are sent")
     sent_log: bool = Field(default=False, description="write what is sent to sent.csv in the state folder")
     slow_client_bytes: int = Field(default=32_000_000, gt=0, description="unsent bytes at which a client is slow")
-    log_format: Literal["console", "json"] = Field(
-        default="console", validation_alias="LOG_FORMAT", description="lines for people, or JSON"
-    )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", validation_alias="LOG_LEVEL", description="what is logged"
-    )
 
     # The exchanges' own limits, for tests that can't wait for the real ones.
     binance_ping_s: float = Field(default=20.0, gt=0, description="how often Binance pings")
@@ -70,3 +64,10 @@ class ExchangeSettings(BaseSettings):
     @classmethod
     def _none_if_empty(cls, value: object) -> object:
         return value or None
+
+
+class LogSettings(BaseSettings):
+    """LOG_FORMAT and LOG_LEVEL, which all services share."""
+
+    log_format: Literal["console", "json"] = Field(default="console", description="lines for people, or JSON")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="what is logged")
