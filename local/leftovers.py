@@ -13,7 +13,6 @@ import psutil  # type: ignore[import-untyped]  # it carries no types
 MARK = "CRYPTO_PIPELINE_DEMO"
 
 _ORDERLY_WITHIN_S = 240
-_ENDS_WITHIN_S = 30
 
 
 def mark(state_dir: Path) -> dict[str, str]:
@@ -34,17 +33,20 @@ def find(state_dir: Path) -> list[psutil.Process]:
     return found
 
 
-def end(state_dir: Path) -> int:
-    """Ends all processes that carry the mark, as orderly as is still possible; returns how many there were."""
+def end(state_dir: Path, within_s: float = 30) -> int:
+    """Ends all processes that carry the mark, as orderly as is still possible; returns how many there were.
+
+    within_s: how long one that no supervisor ends may take before it is killed.
+    """
     processes = find(state_dir)
     supervisors = [process for process in processes if _runs(process, "supervisor.supervisord")]
     _signal(supervisors, signal.SIGTERM, _ORDERLY_WITHIN_S)  # it ends the others in order
     rest = find(state_dir)
     # SIGTERM would let a database wait for its clients
     databases = [process for process in rest if _runs(process, "postgres")]
-    _signal([process for process in rest if process not in databases], signal.SIGTERM, _ENDS_WITHIN_S)
-    _signal(databases, signal.SIGINT, _ENDS_WITHIN_S)
-    _signal(find(state_dir), signal.SIGKILL, _ENDS_WITHIN_S)
+    _signal([process for process in rest if process not in databases], signal.SIGTERM, within_s)
+    _signal(databases, signal.SIGINT, within_s)
+    _signal(find(state_dir), signal.SIGKILL, within_s)
     return len(processes)
 
 

@@ -99,22 +99,22 @@ def supervised(programs: Sequence[Program], folder: Path, environ: Mapping[str, 
         socket = Path(scratch) / "supervisor.sock"
         settings = folder / "supervisord.conf"
         settings.write_text(configuration(programs, folder, socket))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "supervisor.supervisord", "--nodaemon", "--configuration", settings],
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,  # its own log has it
-            stderr=(log_dir / "supervisord.err").open("wb"),
-            start_new_session=True,  # Ctrl-C is for the demo, which then ends all in order
-        )
+        said = log_dir / "supervisord.err"
+        with said.open("wb") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "supervisor.supervisord", "--nodaemon", "--configuration", settings],
+                env=dict(environ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # its own log has it
+                stderr=errors,
+                start_new_session=True,  # Ctrl-C is for the demo, which then ends all in order
+            )
         try:
             supervisor = Supervisor(process, socket, log_dir)
             deadline = time.monotonic() + _COMES_UP_WITHIN_S
             while not socket.exists():
                 if not supervisor.is_alive() or time.monotonic() > deadline:
-                    raise ProgramFailed(
-                        f"supervisord does not start; it said: {(log_dir / 'supervisord.err').read_text()}"
-                    )
+                    raise ProgramFailed(f"supervisord does not start; it said: {said.read_text()}")
                 time.sleep(0.05)
             yield supervisor
         finally:

@@ -74,10 +74,10 @@ def read(dsn: str, symbols: Sequence[tuple[str, str]]) -> list[Row]:
 def line(row: Row) -> str:
     """A symbol in one line of text."""
     if row.price is None:
-        return f"{row.exchange} {row.symbol}: no trade yet"
+        return f"{row.exchange} {row.symbol} no trade yet"
     return (
-        f"{row.exchange} {row.symbol}: {_plain(row.price)}, {row.bars_proven} bars proven, {row.holes} holes, "
-        f"lag {_seconds(row.lag_s)}"
+        f"{row.exchange} {row.symbol} {_plain(row.price)}, bars proven: {row.bars_proven}, holes: {row.holes}, "
+        f"lag: {_seconds(row.lag_s)}"
     )
 
 

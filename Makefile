@@ -1,0 +1,72 @@
+# `make` lists the targets. Python is looked for as python3; another one: make demo PYTHON=python3.12
+PYTHON ?= python3
+STATE := .state
+VENV := $(STATE)/venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+UV_VERSION := 0.13.8
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: $(INSTALLED) ## run the whole pipeline on this machine until Ctrl-C; LIVE=1: with the real exchanges
+	@$(BIN)/python -m local.demo
+
+.PHONY: env
+env: ## print addresses and credentials of the running demo as shell assignments
+	@test -x $(BIN)/python || { echo "no demo is up: start one with make demo" >&2; exit 1; }
+	@$(BIN)/python -m local.env
+
+.PHONY: psql
+psql: ## open the running demo's database, read-only
+	@test -x $(BIN)/python || { echo "no demo is up: start one with make demo" >&2; exit 1; }
+	@$(BIN)/python -m local.env --psql
+
+.PHONY: test
+test: lint ## lint, then all tests: under 15 minutes on 2 cores
+	$(BIN)/python -m pytest
+
+.PHONY: test-unit
+test-unit: $(INSTALLED) ## only the offline tests: seconds
+	$(BIN)/python -m pytest tests/unit
+
+.PHONY: lint
+lint: $(INSTALLED) ## check format, style and types
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m mypy
+
+.PHONY: bench
+bench: $(INSTALLED) ## measure the job's and the producer's speed
+	$(BIN)/python -m benchmarks.run
+
+.PHONY: clean
+clean: ## forget what the demo has gathered; what is installed stays
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m local.clean; else rm -rf $(STATE)/demo; fi
+
+.PHONY: distclean
+distclean: clean ## forget also what is installed and fetched
+	rm -rf $(STATE)
+
+.PHONY: requirements
+requirements: $(INSTALLED) ## pin the newest versions that pyproject.toml allows
+	$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
+	$(BIN)/uv pip compile pyproject.toml --extra dev --output-file requirements/dev.txt --upgrade $(COMPILE)
+
+COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
+
+# Done once for each content of the requirement file; pip's own configuration decides where packages come from.
+$(INSTALLED): requirements/dev.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there: install Python 3.11 to 3.13, or name one: make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1), and this needs 3.11 to 3.13: name one, as make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || { echo "$(PYTHON) lacks venv: install it (on Debian the package python3-venv)" >&2; exit 1; }
+	@echo "- installing packages into $(VENV) (the first time a few minutes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

@@ -1,0 +1,65 @@
+"""`.env.example` names every variable that a settings class reads, with the value that it has anyway."""
+
+import importlib
+import os
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic_settings import BaseSettings
+
+import local
+import producer
+import spark_processor
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+
+
+def settings_classes() -> list[type[BaseSettings]]:
+    return [*_found()]
+
+
+def _found() -> Iterator[type[BaseSettings]]:
+    for package in (producer, spark_processor, local):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if module.name.endswith(".settings"):
+                for value in vars(importlib.import_module(module.name)).values():
+                    if isinstance(value, type) and issubclass(value, BaseSettings) and value is not BaseSettings:
+                        yield value
+
+
+def variables(settings: type[BaseSettings]) -> list[str]:
+    prefix = str(settings.model_config.get("env_prefix", ""))
+    return [f"{prefix}{name}".upper() for name in settings.model_fields]
+
+
+def example() -> dict[str, str]:
+    lines = [line for line in EXAMPLE.read_text().splitlines() if line and not line.startswith("#")]
+    matches = [re.fullmatch(r"([A-Z0-9_]+)=(\S*)  # .+", line) for line in lines]
+    assert all(matches), [line for line, match in zip(lines, matches, strict=True) if not match]
+    pairs = [(match[1], match[2]) for match in matches if match]
+    assert len(dict(pairs)) == len(pairs), "a variable stands twice"
+    return dict(pairs)
+
+
+def test_every_variable_stands_in_the_example_once_and_no_other_does() -> None:
+    read = {variable for settings in settings_classes() for variable in variables(settings)}
+    assert sorted(example()) == sorted(read)
+
+
+@pytest.mark.parametrize("settings", settings_classes(), ids=lambda settings: str(settings.__name__))
+def test_the_examples_values_are_the_defaults(
+    settings: type[BaseSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in [*os.environ]:
+        if variable.upper() in example():
+            monkeypatch.delenv(variable)
+    defaults = settings()
+    shared = {v for other in settings_classes() if other is not settings for v in variables(other)}
+    for variable, value in example().items():
+        # the demo's defaults are its own servers where the services' are the world's: those are said in words
+        if not (settings.__name__ == "DemoSettings" and variable in shared):
+            monkeypatch.setenv(variable, value)
+    assert settings() == defaults
