@@ -172,7 +172,7 @@ as $$
         coalesce(known.taker_buy_quote_volume, case when empty.proven then 0 end),
         known.first_trade_id,
         known.last_trade_id,
-        coalesce(known.source, 'trades'),
+        coalesce(known.source, case when empty.proven then 'trades' end),
         coalesce(
             known.completeness,
             case
