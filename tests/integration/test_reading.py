@@ -151,9 +151,12 @@ def test_forgetting_makes_the_ids_of_a_minute_missing(db: Connection) -> None:
     for number, first_id, last_id in [(0, 10, 19), (1, 20, 29), (2, 30, 39)]:
         bar(db, "binance", number, first_id, last_id)
     cover(db, "binance", "{[10,40)}", confirmed_through=minute(3))
+    run(db, "update coverage set wanted = '{[35,)}'")
     assert run(db, "select forget('binance', 'A-B', %s, %s)::text", minute(1), minute(2)) == [("{[20,30)}",)]
     assert [row[0] for row in read(db, "binance")] == [0, 2]
-    assert run(db, "select seen::text, confirmed_through from coverage") == [("{[10,20),[30,40)}", minute(3))]
+    assert run(db, "select seen::text, wanted::text, confirmed_through from coverage") == [
+        ("{[10,20),[30,40)}", "{[20,30),[35,)}", minute(3))
+    ]
     assert run(db, "select forget('binance', 'A-B', %s, %s)::text", minute(2), minute(3)) == [("{[30,40)}",)]
     assert run(db, "select seen::text, confirmed_through from coverage") == [("{[10,20)}", minute(2))]
 
