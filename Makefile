@@ -54,9 +54,10 @@ distclean: clean ## forget also what is installed and fetched
 	rm -rf $(STATE)
 
 .PHONY: requirements
-requirements: $(INSTALLED) ## pin the newest versions that pyproject.toml allows
+requirements: $(INSTALLED) ## pin what pyproject.toml asks for; UPGRADE=--upgrade: in the newest versions
 	$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
-	$(BIN)/uv pip compile pyproject.toml --extra dev --output-file requirements/dev.txt --upgrade $(COMPILE)
+	$(BIN)/uv pip compile pyproject.toml --extra dev --output-file requirements/dev.txt $(UPGRADE) $(COMPILE)
+	$(BIN)/uv pip compile pyproject.toml --extra airflow --output-file requirements/airflow.txt $(UPGRADE) $(COMPILE)
 
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
 

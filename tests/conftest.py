@@ -64,7 +64,7 @@ def spark_jars_dir(cache_dir: Path, java: Java) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[database.Server]:
-    server = database.Server(tmp_path_factory.mktemp("postgres"), free_port(), "tests", durable=False)
+    server = database.Server(tmp_path_factory.mktemp("postgres"), _free_port(), "tests", durable=False)
     runnable = database.prepare(server)
     try:
         log = server.folder / "server.log"
@@ -113,7 +113,7 @@ def kafka_bootstrap_servers(
 ) -> Iterator[str]:
     from local import broker  # not above: it imports kafka-python, and this file is read before the filter is set
 
-    one = broker.Broker(tmp_path_factory.mktemp("kafka"), free_port(), free_port())
+    one = broker.Broker(tmp_path_factory.mktemp("kafka"), _free_port(), _free_port())
     command = broker.prepare(one, java, fetch(BROKER, cache_dir, java))
     servers = one.bootstrap_servers
     with running(command, one.folder / "broker.log", lambda: broker.is_ready(servers), 90):
@@ -145,7 +145,7 @@ def topic(new_topic: Callable[[], str]) -> str:
 def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
     """A simulator with its default market, the module's own."""
     state_dir = tmp_path_factory.mktemp("exchange")
-    port = free_port()
+    port = _free_port()
     one = Exchange(f"http://127.0.0.1:{port}", port, state_dir)
     environ = {"EXCHANGE_PORT": str(port), "EXCHANGE_STATE_DIR": str(state_dir)}
     command = [sys.executable, "-m", "local.exchange"]
@@ -153,20 +153,10 @@ def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
         yield one
 
 
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_until(condition: Callable[[], object], within_s: float, what: str) -> None:
-    """Returns as soon as the condition holds; fails the test where it does not in time."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {within_s:g} s: {what}")
-        time.sleep(0.05)
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Names a port that was free a moment ago at each call."""
+    return _free_port
 
 
 @contextmanager
@@ -210,6 +200,12 @@ def running(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _answers(url: str) -> bool:
