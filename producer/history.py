@@ -39,6 +39,7 @@ class History:
 
     base_url: the exchange's address, None for its public one. weight_share: our part of the address's weight.
     patience_s: how long one call is repeated before it counts as failed.
+    budget: one that other processes share, instead of this process's own.
     """
 
     def __init__(
@@ -49,10 +50,11 @@ class History:
         weight_share: float,
         patience_s: float = 60.0,
         timeout_s: float = 10.0,
+        budget: Budget | None = None,
     ) -> None:
         self._exchange = exchange
         self._adapter: Adapter = adapter_of(exchange)
-        self._budget = Budget(self._adapter.LIMITS.weight, weight_share)
+        self._budget = budget or Budget(self._adapter.LIMITS.weight, weight_share)
         self._patience_s = patience_s
         self._client = httpx.Client(base_url=base_url or self._adapter.REST_URL, timeout=timeout_s)
 
@@ -86,6 +88,20 @@ class History:
             if not page or page[-1].trade_id < next_id:
                 return
             next_id = page[-1].trade_id + 1
+
+    def first_id(self, symbol: str, from_us: int) -> int | None:
+        """The id of the first trade at or after a time; None where there has been none since.
+
+        Raises HistoryError, also where the exchange has no such call.
+        """
+        request = self._adapter.first_id_request(symbol, from_us)
+        if request is None:
+            raise HistoryError(f"{self._exchange} {symbol}: the exchange finds no trades by time")
+        answer = self._call(request)
+        try:
+            return self._adapter.read_first_id(symbol, answer)
+        except ValueError as error:
+            raise HistoryError(str(error)) from error
 
     def recent_trades(self, symbol: str) -> list[Trade]:
         """The newest trades, as many as one page holds, ids ascending. Raises HistoryError."""
@@ -134,7 +150,7 @@ class History:
 
     def _call(self, request: Request) -> Any:
         """The JSON answer of a call that went well."""
-        backoff = wait_exponential_jitter(initial=0.5, max=10)
+        backoff = wait_exponential_jitter(multiplier=0.5, max=10)
 
         def wait_s(state: RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None

@@ -8,6 +8,7 @@ import structlog
 from aiohttp import WSCloseCode, web
 
 from local.exchange.backend import Backend
+from local.exchange.binance_bulk import BinanceBulk
 from local.exchange.binance_rest import BinanceRest
 from local.exchange.binance_ws import BinanceWebSocket
 from local.exchange.candles import Candles
@@ -74,6 +75,7 @@ def application(backend: Backend) -> web.Application:
     app = web.Application()
     for server in (
         BinanceRest(backend),
+        BinanceBulk(backend),
         binance,
         KucoinRest(backend, tokens),
         KucoinWebSocket(backend, tokens),

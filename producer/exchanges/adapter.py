@@ -7,6 +7,7 @@ never leaves its adapter.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from decimal import Decimal
 from importlib import import_module
 from typing import Any, Protocol, cast
@@ -149,12 +150,14 @@ class Session(Protocol):
 class Adapter(Protocol):
     """One exchange.
 
-    WS_URL, REST_URL: its public addresses; WS_URL is None where the ticket names the address.
+    WS_URL, REST_URL, BULK_URL: its public addresses; WS_URL is None where the ticket names the address, BULK_URL
+    where the exchange publishes no files.
     TRADES_PER_PAGE, CANDLES_PER_PAGE: how much one REST answer holds at most.
     """
 
     WS_URL: str | None
     REST_URL: str
+    BULK_URL: str | None
     LIMITS: Limits
     TRADES_PER_PAGE: int
     CANDLES_PER_PAGE: int
@@ -175,6 +178,15 @@ class Adapter(Protocol):
     def trades_request(self, symbol: str, first_id: int) -> Request | None:
         """A page of trades from an id upwards; None where the exchange cannot page by id."""
 
+    def first_id_request(self, symbol: str, from_us: int) -> Request | None:
+        """The call that names the first trade at or after a time; None where the exchange has no such call."""
+
+    def read_first_id(self, symbol: str, answer: Any) -> int | None:
+        """The id of that trade; None where there has been none since.
+
+        Raises ValueError where the answer is not understood.
+        """
+
     def recent_trades_request(self, symbol: str) -> Request:
         """The newest trades."""
 
@@ -189,6 +201,18 @@ class Adapter(Protocol):
 
         Raises ValueError where the answer is not understood.
         """
+
+    def trades_file(self, symbol: str, day: date) -> str | None:
+        """The path of the file of a UTC day's trades below `BULK_URL`; None where there are no such files."""
+
+    def read_trades_row(self, symbol: str, row: Sequence[str], received_at_us: int) -> Trade:
+        """The trade of one row of such a file. Raises ValueError where it is not understood."""
+
+    def candles_file(self, symbol: str, day: date) -> str | None:
+        """The same as `trades_file` of 1-minute candles."""
+
+    def read_candles_row(self, symbol: str, row: Sequence[str]) -> Candle:
+        """The candle of one row of such a file. Raises ValueError where it is not understood."""
 
     def newest_request(self, symbols: Sequence[str]) -> Request | None:
         """One call that names the newest trade id of all these symbols, or None where there is no such call."""

@@ -5,6 +5,7 @@ are consecutive: so they were in every recording checked, though the docs do not
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from decimal import InvalidOperation
 from typing import Any
 
@@ -31,6 +32,7 @@ from producer.trade import Trade
 
 WS_URL: str | None = "wss://stream.binance.com:9443"
 REST_URL = "https://api.binance.com"
+BULK_URL: str | None = "https://data.binance.vision"
 LIMITS = Limits(
     connects=Rate(300, 300),
     messages=Rate(5, 1),
@@ -45,6 +47,7 @@ TRADES_PER_PAGE = 1000
 CANDLES_PER_PAGE = 1000
 
 _MICROSECONDS = {"X-MBX-TIME-UNIT": "MICROSECOND"}
+_BOOLEANS = {"true": True, "false": False}
 
 
 class BinanceSession:
@@ -111,6 +114,21 @@ def trades_request(symbol: str, first_id: int) -> Request | None:
     return Request("/api/v3/historicalTrades", 25, params, _MICROSECONDS)
 
 
+def first_id_request(symbol: str, from_us: int) -> Request | None:
+    # the oldest aggregates from there on; more than one, since the exchange voids aggregates by an id of -1
+    params: dict[str, str | int] = {"symbol": _native(symbol), "startTime": from_us // 1000, "limit": 100}
+    return Request("/api/v3/aggTrades", 4, params)
+
+
+def read_first_id(symbol: str, answer: Any) -> int | None:
+    try:
+        return next((first_id for row in answer if (first_id := _id(row["f"])) >= 0), None)
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"binance {symbol}: aggregates not understood ({error!r}): {str(answer)[:200]}"
+        ) from error
+
+
 def recent_trades_request(symbol: str) -> Request:
     params: dict[str, str | int] = {"symbol": _native(symbol), "limit": TRADES_PER_PAGE}
     return Request("/api/v3/trades", 25, params, _MICROSECONDS)
@@ -169,6 +187,42 @@ def read_candles(symbol: str, answer: Any) -> list[Candle]:
         ]
     except (IndexError, KeyError, TypeError, ValueError, InvalidOperation) as error:
         raise ValueError(f"binance {symbol}: klines not understood ({error!r}): {str(answer)[:200]}") from error
+
+
+def trades_file(symbol: str, day: date) -> str | None:
+    return f"/data/spot/daily/trades/{_native(symbol)}/{_native(symbol)}-trades-{day}.zip"
+
+
+def read_trades_row(symbol: str, row: Sequence[str], received_at_us: int) -> Trade:
+    try:
+        trade_id, price, quantity, _, time, buyer_is_maker, *_ = row
+        return Trade(
+            "binance",
+            symbol,
+            int(trade_id),
+            int(trade_id) - 1 if int(trade_id) else None,
+            exact(price),
+            exact(quantity),
+            _taker_side(_BOOLEANS[buyer_is_maker.lower()]),
+            _us(int(time)),
+            received_at_us,
+            "rest",
+        )
+    except (KeyError, ValueError, InvalidOperation) as error:
+        raise ValueError(f"binance {symbol}: row of trades not understood ({error!r}): {list(row)}") from error
+
+
+def candles_file(symbol: str, day: date) -> str | None:
+    return f"/data/spot/daily/klines/{_native(symbol)}/1m/{_native(symbol)}-1m-{day}.zip"
+
+
+def read_candles_row(symbol: str, row: Sequence[str]) -> Candle:
+    try:
+        # the fields of the REST answer, there with the time and the count as numbers
+        fields = [int(field) if place in (0, 8) else field for place, field in enumerate(row)]
+    except ValueError as error:
+        raise ValueError(f"binance {symbol}: row of klines not understood ({error!r}): {list(row)}") from error
+    return read_candles(symbol, [fields])[0]
 
 
 def newest_request(symbols: Sequence[str]) -> Request | None:

@@ -6,6 +6,7 @@ attests instead what came just before it on the same connection, or on the same 
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from decimal import InvalidOperation
 from itertools import count
 from typing import Any
@@ -32,6 +33,7 @@ from producer.trade import MAX_ATTESTED, Trade
 
 WS_URL: str | None = None
 REST_URL = "https://api.kucoin.com"
+BULK_URL: str | None = None
 LIMITS = Limits(
     connects=Rate(30, 60),
     messages=Rate(100, 10),
@@ -125,6 +127,14 @@ def trades_request(symbol: str, first_id: int) -> Request | None:
     return None
 
 
+def first_id_request(symbol: str, from_us: int) -> Request | None:
+    return None
+
+
+def read_first_id(symbol: str, answer: Any) -> int | None:
+    raise NotImplementedError("kucoin has no call that finds a trade by its time")
+
+
 def recent_trades_request(symbol: str) -> Request:
     return Request("/api/v1/market/histories", 3, {"symbol": symbol})
 
@@ -169,6 +179,22 @@ def read_candles(symbol: str, answer: Any) -> list[Candle]:
         ]
     except (KeyError, TypeError, ValueError, InvalidOperation) as error:
         raise ValueError(f"kucoin {symbol}: candles not understood ({error!r}): {str(answer)[:200]}") from error
+
+
+def trades_file(symbol: str, day: date) -> str | None:
+    return None
+
+
+def read_trades_row(symbol: str, row: Sequence[str], received_at_us: int) -> Trade:
+    raise NotImplementedError("kucoin publishes no files")
+
+
+def candles_file(symbol: str, day: date) -> str | None:
+    return None
+
+
+def read_candles_row(symbol: str, row: Sequence[str]) -> Candle:
+    raise NotImplementedError("kucoin publishes no files")
 
 
 def newest_request(symbols: Sequence[str]) -> Request | None:
