@@ -86,6 +86,8 @@ class Publisher:
         self._in_flight = 0
         self._full = False
         self._deadline: float | None = None
+        metrics.buffer_bytes.set_function(lambda: self._buffered_bytes)
+        metrics.buffer_fill.set_function(lambda: self._buffered_bytes / self._bound_bytes)
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
 
     def start(self) -> None:
@@ -267,8 +269,6 @@ class Publisher:
                         self._full = False
                         log.info("buffer has room, reading goes on")
                     self._changed.notify_all()
-                self._metrics.buffer_bytes.set(self._buffered_bytes)
-                self._metrics.buffer_fill.set(self._buffered_bytes / self._bound_bytes)
         return settled_bytes > 0
 
     def _count(self, batch: _Batch) -> None:
