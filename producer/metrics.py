@@ -13,7 +13,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, MetricsHandler
 
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
+BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
 
 class Metrics:
@@ -28,14 +28,14 @@ class Metrics:
             "producer_lag_seconds",
             "From the exchange's time of a trade to the broker's acknowledgement, of one trade a batch",
             ["exchange"],
-            buckets=_SECONDS,
+            buckets=BUCKETS_S,
             registry=registry,
         )
         self.delivery = Histogram(
             "producer_delivery_seconds",
             "From the receipt of a trade to the broker's acknowledgement, of one trade a batch",
             ["exchange"],
-            buckets=_SECONDS,
+            buckets=BUCKETS_S,
             registry=registry,
         )
         self.connections = Gauge(
