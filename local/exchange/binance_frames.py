@@ -8,20 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from local.exchange.candles import Candle
-from local.exchange.decimals import formatter
 from local.exchange.feed import RenderCandle, RenderTrade
-from local.exchange.listing import Listing
+from local.exchange.listing import Listing, Texts
 from local.exchange.market import Trade
 from local.exchange.recording import MINUTE_US
-
-
-class Texts:
-    """How a symbol's numbers are printed."""
-
-    def __init__(self, listing: Listing) -> None:
-        self.price = formatter(listing.price_decimals, listing.zeros)
-        self.quantity = formatter(listing.quantity_decimals, listing.zeros)
-        self.quote = formatter(listing.price_decimals + listing.quantity_decimals, listing.zeros)
 
 
 def trade_renderer(listing: Listing, stream: str, micros: bool, wrapped: bool) -> RenderTrade:

@@ -66,7 +66,7 @@ class BinanceWebSocket:
             return web.Response(status=429, headers={"Retry-After": "300"})
         if len(streams) > settings.binance_streams:
             return web.Response(status=400, text="too many streams")
-        ws = web.WebSocketResponse(autoping=False, compress=False)
+        ws = web.WebSocketResponse(timeout=2.0, autoping=False, compress=False)
         await ws.prepare(request)
         connection = Connection("binance", request, ws, settings.slow_client_bytes)
         micros = request.query.get("timeUnit", "").upper() == "MICROSECOND"

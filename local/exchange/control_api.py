@@ -11,9 +11,19 @@ from pydantic import ValidationError
 from local.exchange.backend import Backend
 from local.exchange.binance_ws import BinanceWebSocket
 from local.exchange.candles import Candle
-from local.exchange.decimals import formatter
-from local.exchange.faults import FAULT, ActiveFault, Disconnect, Fault, Halt, ServerShutdown, TokenExpired
+from local.exchange.faults import (
+    FAULT,
+    ActiveFault,
+    Disconnect,
+    Fault,
+    Halt,
+    ServerShutdown,
+    TokenExpired,
+    concerns_connection,
+    symbols_of,
+)
 from local.exchange.kucoin_tokens import Tokens
+from local.exchange.listing import Texts
 from local.exchange.market import MarketChangeRefused, SymbolMarket
 
 log = structlog.get_logger()
@@ -67,14 +77,14 @@ class Control:
             fault = FAULT.validate_json(await request.read())
         except ValidationError as error:
             raise _refused(error.errors(include_url=False, include_context=False)) from error
-        unknown = [s for s in fault.symbols if not self._markets(fault.exchange, s)]
+        unknown = [s for s in symbols_of(fault) if not self._markets(fault.exchange, s)]
         if unknown:
             raise _refused(f"not listed: {', '.join(unknown)}")
         try:
             at_once = self._act(fault)
         except MarketChangeRefused as error:
             raise _refused(str(error)) from error
-        log.info("fault", **fault.model_dump(exclude_defaults=True, include=None))
+        log.info("fault", **fault.model_dump(exclude_none=True))
         if at_once:
             return _json({"number": None, **fault.model_dump()})
         return _json(self._backend.faults.add(fault).as_json(asyncio.get_running_loop().time()))
@@ -82,7 +92,7 @@ class Control:
     def _act(self, fault: Fault) -> bool:
         """Does what a fault does at once; whether that was all."""
         if isinstance(fault, Disconnect):
-            self._disconnect(fault, fault.code)
+            self._disconnect(fault)
             return True
         if isinstance(fault, ServerShutdown):
             task = asyncio.create_task(self._shut_down(fault))
@@ -102,14 +112,14 @@ class Control:
             world.save()
         return False
 
-    def _disconnect(self, fault: Fault, code: int | None) -> None:
+    def _disconnect(self, fault: Disconnect) -> None:
         chosen = [
             c
             for c in self._backend.feed.connections.values()
-            if fault.exchange in (None, c.exchange) and fault.connection in (None, c.number)
+            if fault.exchange in (None, c.exchange) and concerns_connection(fault, c.number)
         ]
         for connection in chosen[: fault.count]:
-            connection.close(code)
+            connection.close(fault.code)
 
     async def _shut_down(self, fault: ServerShutdown) -> None:
         open_now = set(self._backend.feed.connections)
@@ -174,7 +184,6 @@ class Control:
             until_us = min(int(request.query.get("until_us", str(time_us))), time_us)
         except ValueError as error:
             raise _refused("from_us, until_us: microseconds since 1970") from error
-        listing = market.listing
         bars = [
             _bar(market, candle)
             async for candle in self._backend.candles.between(market, from_us, until_us - 1, time_us)
@@ -182,14 +191,13 @@ class Control:
         ]
         told: dict[str, Any] = {"until_us": until_us, "bars": bars}
         if request.query.get("trades") == "1":
-            price = formatter(listing.price_decimals, listing.zeros)
-            quantity = formatter(listing.quantity_decimals, listing.zeros)
+            texts = Texts(market.listing)
             told["trades"] = [
                 [
                     t.trade_id,
                     t.traded_at_us,
-                    price(t.price),
-                    quantity(t.quantity),
+                    texts.price(t.price),
+                    texts.quantity(t.quantity),
                     "buy" if t.taker_buys else "sell",
                 ]
                 for t in market.trades(market.index_at(from_us), market.index_at(until_us))
@@ -210,21 +218,18 @@ class Control:
 
 def _bar(market: SymbolMarket, candle: Candle) -> dict[str, Any]:
     """A true bar, with the names of the table trades_1min_agg."""
-    listing = market.listing
-    price = formatter(listing.price_decimals, listing.zeros)
-    quantity = formatter(listing.quantity_decimals, listing.zeros)
-    quote = formatter(listing.price_decimals + listing.quantity_decimals, listing.zeros)
+    texts = Texts(market.listing)
     return {
         "window_start_us": candle.open_us,
-        "open": price(candle.open),
-        "high": price(candle.high),
-        "low": price(candle.low),
-        "close": price(candle.close),
-        "volume": quantity(candle.volume),
-        "quote_volume": quote(candle.quote_volume),
+        "open": texts.price(candle.open),
+        "high": texts.price(candle.high),
+        "low": texts.price(candle.low),
+        "close": texts.price(candle.close),
+        "volume": texts.quantity(candle.volume),
+        "quote_volume": texts.quote(candle.quote_volume),
         "trade_count": candle.count,
-        "taker_buy_volume": quantity(candle.taker_buy_volume),
-        "taker_buy_quote_volume": quote(candle.taker_buy_quote_volume),
+        "taker_buy_volume": texts.quantity(candle.taker_buy_volume),
+        "taker_buy_quote_volume": texts.quote(candle.taker_buy_quote_volume),
         "first_trade_id": candle.first_id,
         "last_trade_id": candle.last_id,
     }

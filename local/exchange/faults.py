@@ -1,7 +1,8 @@
 """The faults that can be ordered while the simulator runs: what each is, and which are active.
 
 A fault ends by itself: after `count` (of trades, requests or connects, as its kind says), or after `duration_s`.
-exchange, symbols (canonical) and connection (an id from /_control/status) narrow it down; empty means all.
+exchange, and where a kind has them symbols (canonical) and connection (a number from /_control/status), narrow it
+down; empty means all.
 """
 
 import itertools
@@ -19,10 +20,16 @@ class Fault(BaseModel):
 
     kind: str
     exchange: Literal["binance", "kucoin"] | None = None
-    symbols: list[str] = []
-    connection: int | None = None
     count: int | None = Field(default=None, gt=0)
     duration_s: float | None = Field(default=None, gt=0)
+
+
+class _OfSymbols(Fault):
+    symbols: list[str] = []
+
+
+class _OfConnection(Fault):
+    connection: int | None = None
 
 
 class _Lasting(Fault):
@@ -38,7 +45,7 @@ class _Timed(Fault):
     count: None = None
 
 
-class Disconnect(Fault):
+class Disconnect(_OfConnection):
     """Closes `count` connections (default all), without a close frame where code is None. Done at once."""
 
     kind: Literal["disconnect"] = "disconnect"
@@ -58,66 +65,66 @@ class Refuse(_Lasting):
     kind: Literal["refuse"] = "refuse"
 
 
-class Loss(_Lasting):
+class Loss(_Lasting, _OfSymbols):
     """Trades that exist but are not sent over WebSocket."""
 
     kind: Literal["loss"] = "loss"
 
 
-class Duplicates(_Lasting):
+class Duplicates(_Lasting, _OfSymbols):
     """Trades are sent twice."""
 
     kind: Literal["duplicates"] = "duplicates"
 
 
-class Disorder(_Lasting):
+class Disorder(_Lasting, _OfSymbols):
     """Trades are held back and sent in reverse order, `group` at a time."""
 
     kind: Literal["disorder"] = "disorder"
     group: int = Field(default=10, gt=1)
 
 
-class Malformed(_Lasting):
+class Malformed(_Lasting, _OfSymbols):
     """Instead of a trade its frame comes broken; with the type of a field wrong, or a field missing, or binary."""
 
     kind: Literal["malformed"] = "malformed"
     how: Literal["truncated", "wrong_type", "missing_field", "binary"] = "truncated"
 
 
-class FutureDates(_Lasting):
+class FutureDates(_Lasting, _OfSymbols):
     """Trades are sent with a time that lies ahead_s too far ahead. REST tells the true one."""
 
     kind: Literal["future_dates"] = "future_dates"
     ahead_s: float = Field(default=3600.0, gt=0)
 
 
-class Stall(_Timed):
+class Stall(_Timed, _OfSymbols, _OfConnection):
     """Connections stay open and pings are answered, but no data comes: what happens meanwhile is not sent."""
 
     kind: Literal["stall"] = "stall"
 
 
-class Slow(_Timed):
+class Slow(_Timed, _OfConnection):
     """Data comes `delay_s` late."""
 
     kind: Literal["slow"] = "slow"
     delay_s: float = Field(default=5.0, gt=0)
 
 
-class Halt(_Timed):
+class Halt(_Timed, _OfSymbols):
     """No trade happens at all: a gap in time without one in the ids. `symbols` is needed."""
 
     kind: Literal["halt"] = "halt"
     symbols: list[str] = Field(min_length=1)
 
 
-class NoPong(_Timed):
+class NoPong(_Timed, _OfConnection):
     """KuCoin does not answer the client's pings."""
 
     kind: Literal["no_pong"] = "no_pong"
 
 
-class NoPing(_Timed):
+class NoPing(_Timed, _OfConnection):
     """Binance sends no pings."""
 
     kind: Literal["no_ping"] = "no_ping"
@@ -150,7 +157,7 @@ class RestTimeout(_Lasting):
     path: str = ""
 
 
-class RestLag(_Timed):
+class RestLag(_Timed, _OfSymbols):
     """REST does not know the newest `trades` trades of a symbol yet."""
 
     kind: Literal["rest_lag"] = "rest_lag"
@@ -163,6 +170,21 @@ AnyFault = Annotated[
     Field(discriminator="kind"),
 ]  # fmt: skip
 FAULT: TypeAdapter[AnyFault] = TypeAdapter(AnyFault)
+
+
+def symbols_of(fault: Fault) -> list[str]:
+    """The symbols that a fault names; none where it is for all."""
+    return fault.symbols if isinstance(fault, _OfSymbols) else []
+
+
+def concerns_symbol(fault: Fault, symbol: str) -> bool:
+    """Whether a fault is for a symbol."""
+    return symbol in symbols_of(fault) or not symbols_of(fault)
+
+
+def concerns_connection(fault: Fault, number: int) -> bool:
+    """Whether a fault is for a connection."""
+    return not isinstance(fault, _OfConnection) or fault.connection in (None, number)
 
 
 class ActiveFault:
@@ -215,8 +237,8 @@ class Faults:
             for a in self.active()
             if isinstance(a.fault, kinds)
             and a.fault.exchange in (None, exchange)
-            and (symbol is None or not a.fault.symbols or symbol in a.fault.symbols)
-            and (a.fault.connection is None or a.fault.connection == connection)
+            and (symbol is None or concerns_symbol(a.fault, symbol))
+            and (connection is None or concerns_connection(a.fault, connection))
         ]
 
     def use(self, *kinds: type[Fault], exchange: str, symbol: str | None = None) -> ActiveFault | None:

@@ -10,7 +10,7 @@ import structlog
 
 from local.exchange.candles import Candle, candle_of, merged
 from local.exchange.connection import Connection, text_frame
-from local.exchange.faults import Faults, Slow, Stall
+from local.exchange.faults import Faults, Slow, Stall, concerns_connection
 from local.exchange.market import SymbolMarket, Trade
 from local.exchange.recording import MINUTE_US
 from local.exchange.sent import SentLog
@@ -66,10 +66,10 @@ class Feed:
     def subscribe_trades(self, connection: Connection, market: SymbolMarket, render: RenderTrade) -> None:
         """From now on the connection gets the market's trades."""
         key = market.listing.key
-        if key == self._world.replayed:
-            self._world.begin_replay()
         stream = self._trades.setdefault(key, _Trades(market, self._world.count_of(market)))
         stream.subscribers.setdefault(render, []).append(connection)
+        if key == self._world.replayed:
+            self._world.begin_replay()
 
     def subscribe_candles(self, connection: Connection, market: SymbolMarket, render: RenderCandle) -> None:
         """From now on the connection gets the market's open candle every few seconds, and each closed one."""
@@ -149,7 +149,7 @@ class Feed:
             chunk = _rendered(render, trades, shaped, now_us)
             count = len(trades) if shaped is None else len(shaped)
             for connection in connections:
-                if any(s.fault.connection in (None, connection.number) for s in stalled) or self._too_slow(
+                if any(concerns_connection(s.fault, connection.number) for s in stalled) or self._too_slow(
                     connection
                 ):
                     connection.trades_skipped += count
@@ -181,7 +181,8 @@ class Feed:
     def _tick_candles(self) -> None:
         now_us = self._world.now_us()
         for stream in self._minutes.values():
-            time_us = self._world.time_of(stream.market)
+            time_us, listing = self._world.time_of(stream.market), stream.market.listing
+            stalled = self._faults.find(Stall, exchange=listing.exchange, symbol=listing.symbol)
             while True:
                 over_us = stream.minute_us + MINUTE_US
                 closed = over_us <= time_us
@@ -195,9 +196,7 @@ class Feed:
                 for render, connections in stream.subscribers.items():
                     frame = text_frame(render(shown, now_us, closed))
                     for connection in connections:
-                        if not self._faults.find(
-                            Stall, exchange=connection.exchange, connection=connection.number
-                        ):
+                        if not any(concerns_connection(s.fault, connection.number) for s in stalled):
                             connection.data.append(frame)
                 if not closed:
                     break

@@ -8,19 +8,9 @@ import json
 from typing import Any
 
 from local.exchange.candles import Candle
-from local.exchange.decimals import formatter
 from local.exchange.feed import RenderCandle, RenderTrade
-from local.exchange.listing import Listing
+from local.exchange.listing import Listing, Texts
 from local.exchange.market import Trade
-
-
-class Texts:
-    """How a symbol's numbers are printed."""
-
-    def __init__(self, listing: Listing) -> None:
-        self.price = formatter(listing.price_decimals, listing.zeros)
-        self.quantity = formatter(listing.quantity_decimals, listing.zeros)
-        self.quote = formatter(listing.price_decimals + listing.quantity_decimals, listing.zeros)
 
 
 def match_renderer(listing: Listing) -> RenderTrade:

@@ -51,7 +51,7 @@ class KucoinWebSocket:
             return web.Response(status=503)
         if not self._connects.allows(address_of(request)):
             return web.json_response({"code": "429000", "msg": "Too Many Requests"}, status=429)
-        ws = web.WebSocketResponse(autoping=False, compress=False)
+        ws = web.WebSocketResponse(timeout=2.0, autoping=False, compress=False)
         await ws.prepare(request)
         connection = Connection("kucoin", request, ws, settings.slow_client_bytes)
         connect_id = request.query.get("connectId", str(connection.number))

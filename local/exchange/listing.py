@@ -4,7 +4,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 
-from local.exchange.decimals import Zeros
+from local.exchange.decimals import Zeros, formatter
 
 # Rounded prices in USDT of well-known assets, so that charts look familiar. Others get a price of their own.
 _PRICES = {
@@ -47,6 +47,15 @@ class Listing:
     @property
     def key(self) -> str:
         return f"{self.exchange}:{self.symbol}"
+
+
+class Texts:
+    """How a symbol's numbers are printed: price, quantity, and quote for products of the two."""
+
+    def __init__(self, listing: Listing) -> None:
+        self.price = formatter(listing.price_decimals, listing.zeros)
+        self.quantity = formatter(listing.quantity_decimals, listing.zeros)
+        self.quote = formatter(listing.price_decimals + listing.quantity_decimals, listing.zeros)
 
 
 def listing(exchange: str, symbol: str, seed: int) -> Listing:

@@ -139,6 +139,7 @@ class SymbolMarket:
         """Trading resumes earlier than was said; nothing where it is not halted."""
         if self.segments[-1].start_us > at_us and len(self.segments) > 1 and self.segments[-2].rate == 0:
             self.segments[-1] = replace(self.segments[-1], start_us=at_us)
+            self._blocks.clear()  # the first trade after the halt may have been looked at already
 
     def _end_index(self, number: int) -> int:
         """One above the last index of a segment."""

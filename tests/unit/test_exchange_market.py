@@ -91,6 +91,9 @@ def test_a_halt_is_a_gap_in_time_without_one_in_the_ids() -> None:
     with pytest.raises(MarketChangeRefused, match=f"binance:BTC-USDT: halted.*until {until_us} us"):
         one.change_rate(from_us + 1, 5.0)
     one.end_halt(from_us + 5 * SECOND_US)
+    assert (
+        from_us + 5 * SECOND_US <= next(one.trades(happened, happened + 1)).traded_at_us < from_us + 8 * SECOND_US
+    )
     assert one.index_at(until_us) > happened
 
 
