@@ -1,0 +1,163 @@
+"""One task's messages -> what they add to bars and coverage. DuckDB over Arrow, run in Spark's Python workers.
+
+The steps are the files in `sql/`: `parse` and `slow` make trades of messages, `order` finds the new ones, `bars`,
+`ids` and `batch` are the result. Pure: what is committed already comes in as `Coverage`, and nothing is stored.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, dataclass
+from functools import cache
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from producer.exchanges import EXCHANGES
+from producer.trade import MAX_AHEAD_US, MAX_ATTESTED, MAX_TRADED_AT_US, MIN_TRADED_AT_US
+from spark_processor.judge import MAX_JUMP, Bounds, Judged, judge
+
+MESSAGE_COLUMNS = ("value", "key", "partition", "offset")
+MESSAGES = pa.schema(
+    [("value", pa.binary()), ("key", pa.binary()), ("partition", pa.int32()), ("offset", pa.int64())]
+)
+
+# The result, as Spark's DDL; the columns of sql/stage.sql, which explains them.
+RESULT = (
+    "kind string, exchange string, symbol string, minute long, open string, high string, low string, "
+    "close string, volume string, quote_volume string, taker_buy_volume string, taker_buy_quote_volume string, trades long, "
+    "first_id long, last_id long, last_traded_at_us long, live_from long, seen string, partition int, "
+    "offset_from long, offset_until long, key string, value string, reason string, messages long, rejected long, "
+    "duplicates long, contradictions long, newest_received_at_us long"
+)
+
+_DUCKDB_TYPES = {"string": "varchar", "long": "bigint", "int": "integer"}
+_SLOW = pa.schema(
+    [
+        *(("i", pa.int64()), ("exchange", pa.string()), ("symbol", pa.string()), ("id", pa.int64())),
+        *(("lo", pa.int64()), ("price", pa.string()), ("quantity", pa.string()), ("quote", pa.string())),
+        *(("wide", pa.bool_()), ("buy", pa.bool_()), ("traded_at_us", pa.int64())),
+        *(("received_at_us", pa.int64()), ("ws", pa.bool_())),
+    ]
+)
+_REJECTED = pa.schema(
+    [
+        *(("partition", pa.int32()), ("offset_from", pa.int64())),
+        *(("key", pa.binary()), ("value", pa.binary()), ("reason", pa.string())),
+    ]
+)
+_SEEN = pa.schema([("exchange", pa.string()), ("symbol", pa.string()), ("lo", pa.int64()), ("hi", pa.int64())])
+
+_KEPT_BYTES = 16_384  # of a rejected key or value
+_KEPT_BYTES_A_TASK = 32 << 20  # a flood of rejects is counted to its end, but not kept
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What is committed: ranges of ids seen, [lo, hi] (columns exchange, symbol, lo, hi), and where `wanted` was
+    opened above a symbol's top (exchange, symbol, id)."""
+
+    seen: pa.Table
+    opened: tuple[tuple[str, str, int], ...] = ()
+
+    @staticmethod
+    def of(seen: list[tuple[str, str, int, int]], opened: list[tuple[str, str, int]]) -> "Coverage":
+        return Coverage(_table(seen, _SEEN), tuple(opened))
+
+
+def task(coverage: Coverage) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
+    """What Spark's mapInArrow runs on each task's messages."""
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+        messages = pa.Table.from_batches(list(batches), MESSAGES)
+        if messages.num_rows:
+            yield from evaluate(messages, coverage).to_batches()
+
+    return run
+
+
+def evaluate(messages: pa.Table, coverage: Coverage) -> pa.Table:
+    """The rows (RESULT) that these messages (MESSAGES) make on top of this coverage."""
+    with duckdb.connect(config={"threads": 1, "preserve_insertion_order": False}) as db:
+        _prepare(db, messages, coverage)
+        _parse(db)
+        _judge_what_is_left(db, messages, coverage)
+        db.execute(_sql("order"))
+        columns = ", ".join(
+            f'"{name}"::{_DUCKDB_TYPES[kind]} as "{name}"'
+            for name, kind in (c.split() for c in RESULT.split(", "))
+        )
+        union = " union all by name ".join(f"({_sql(part)})" for part in ("bars", "ids", "batch"))
+        return db.sql(f"select {columns} from ({union})").to_arrow_table()  # noqa: S608 - only our own files
+
+
+def _prepare(db: duckdb.DuckDBPyConnection, messages: pa.Table, coverage: Coverage) -> None:
+    numbers = pa.arange(0, messages.num_rows)
+    db.register("input", pa.table({"i": numbers, "value": messages["value"]}))
+    db.register("places", messages.select(["partition", "offset"]))
+    db.register("seen", coverage.seen)
+    consecutive = [exchange.consecutive_ids for exchange in EXCHANGES.values()]
+    db.register("exchanges", pa.table({"exchange": list(EXCHANGES), "consecutive_ids": consecutive}))
+    for name, value in (
+        ("min_traded_at_us", MIN_TRADED_AT_US),
+        ("max_traded_at_us", MAX_TRADED_AT_US),
+        ("max_ahead_us", MAX_AHEAD_US),
+        ("max_attested", MAX_ATTESTED),
+        ("max_jump", MAX_JUMP),
+    ):
+        db.execute(f"set variable {name} = {value}")
+    db.execute(_sql("symbols"))
+
+
+def _parse(db: duckdb.DuckDBPyConnection) -> None:
+    db.execute("set disabled_optimizers = 'filter_pushdown,filter_pullup'")
+    db.execute(_sql("parse"))
+    db.execute("reset disabled_optimizers")
+    if _one(db, "select count(*) from parsed where symbol_no is null"):
+        db.execute(_sql("new_symbols"))
+
+
+def _judge_what_is_left(db: duckdb.DuckDBPyConnection, messages: pa.Table, coverage: Coverage) -> None:
+    trades: list[tuple[object, ...]] = []
+    rejected: list[tuple[object, ...]] = []
+    kept_bytes = not_kept = 0
+    if _one(db, "select count(*) from parsed") < messages.num_rows:
+        left = db.sql("select i from input anti join parsed using (i) order by i").to_arrow_table()["i"]
+        rows = dict(zip(left.to_pylist(), messages.take(left).to_pylist(), strict=True))
+        values = ((i, row["value"]) for i, row in rows.items())
+        for i, verdict in judge(values, _bounds(db, coverage)):
+            if isinstance(verdict, Judged):
+                trades.append(astuple(verdict))
+            elif kept_bytes < _KEPT_BYTES_A_TASK:
+                row = rows[i]
+                key, value = (raw and raw[:_KEPT_BYTES] for raw in (row["key"], row["value"]))
+                kept_bytes += len(key or b"") + len(value or b"")
+                rejected.append((row["partition"], row["offset"], key, value, verdict))
+            else:
+                not_kept += 1
+    db.register("slow", _table(trades, _SLOW))
+    db.register("rejected", _table(rejected, _REJECTED))
+    db.execute(f"set variable not_kept = {not_kept}")
+    if trades:
+        db.execute(_sql("slow"))
+
+
+def _bounds(db: duckdb.DuckDBPyConnection, coverage: Coverage) -> dict[tuple[str, str], Bounds]:
+    opened: dict[tuple[str, str], list[int]] = {}
+    for exchange, symbol, begin in coverage.opened:
+        opened.setdefault((exchange, symbol), []).append(begin)
+    tops = db.sql("select exchange, symbol, top from symbols").fetchall()
+    return {(exchange, symbol): Bounds(top, opened.get((exchange, symbol), ())) for exchange, symbol, top in tops}
+
+
+def _one(db: duckdb.DuckDBPyConnection, query: str) -> int:
+    return int(db.execute(query).fetchall()[0][0])
+
+
+def _table(rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
+    columns = zip(*rows, strict=True) if rows else ((),) * len(schema)
+    return pa.table([pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema)
+
+
+@cache
+def _sql(name: str) -> str:
+    return (Path(__file__).parent / "sql" / f"{name}.sql").read_text()

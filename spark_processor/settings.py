@@ -1,0 +1,45 @@
+"""The job's settings: the environment, read once."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+
+class JobSettings(BaseSettings):
+    """Each field is the environment variable of its name in upper case."""
+
+    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", min_length=1, description="brokers, host:port,…")
+    kafka_topic: str = Field("raw_trades", min_length=1, description="the topic")
+    postgres_dsn: str = Field(
+        "postgresql://127.0.0.1:5432/crypto_data",
+        min_length=1,
+        description="the database; a login in crypto_writer",
+    )
+    checkpoint_dir: Path = Field(
+        Path(".state/checkpoint"),
+        description="where Spark notes its progress while it runs; what an earlier run left is never read",
+    )
+    trigger_interval: str = Field(
+        "1 second",
+        pattern=r"^[0-9]+ (milliseconds?|seconds?|minutes?)$",
+        description="how often a batch starts; 0 seconds: as soon as the one before it has ended",
+    )
+    max_offsets_per_trigger: int = Field(500_000, ge=1, description="most messages in a batch")
+    spark_master_url: str = Field("local[2]", min_length=1, description="spark://host:port, or local[cores]")
+    spark_jars_dir: Path = Field(
+        Path(".state/cache/jars/spark-kafka"), description="the jars of Spark's connector to Kafka"
+    )
+    job_tasks: int = Field(2, ge=1, description="tasks that a batch is divided among; each keeps a core busy")
+    postgres_patience_s: float = Field(
+        300, gt=0, description="how long a batch waits for a database that is away, until the job fails"
+    )
+    lock_idle_s: float = Field(
+        30, ge=1, description="how long a job that hangs keeps others from the bars, until the database drops it"
+    )
+    job_metrics_host: str = Field("127.0.0.1", description="where /metrics listens")
+    job_metrics_port: int = Field(9109, ge=0, le=65535, description="its port; 0: not at all")
+    log_format: Literal["console", "json"] = Field("console", description="lines for people, or JSON")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="what is logged")
+    log_every_s: float = Field(60, gt=0, description="how often the counts are logged")
