@@ -151,6 +151,10 @@ def _plain_loop(url: str, servers: str, topic: str, port: int) -> None:
     )
     received = 0
 
+    def acknowledged(received_at: float, _: object) -> None:
+        count.inc(100)
+        latency.observe(time.time() - received_at)
+
     def on_message(_: WebSocketApp, message: str) -> None:
         nonlocal received
         received += 1
@@ -158,7 +162,7 @@ def _plain_loop(url: str, servers: str, topic: str, port: int) -> None:
         future = kafka.send(topic, key=trade["s"].encode(), value=json.dumps(trade).encode())
         if received % 100 == 0:
             at = time.time()
-            future.add_callback(lambda _: (count.inc(100), latency.observe(time.time() - at)))
+            future.add_callback(acknowledged, at)
 
     app = WebSocketApp(url, on_message=on_message)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
@@ -233,6 +237,6 @@ def _options() -> argparse.Namespace:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--plain"]:
-        _plain_loop(*sys.argv[2:5], int(sys.argv[5]))
+        _plain_loop(sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]))
     else:
         main()

@@ -19,6 +19,7 @@ from websocket import (
     frame_buffer,
 )
 
+READ_TIMEOUT_S = 0.5  # how soon whoever reads a silent connection can look after other things
 _CHUNK_BYTES = 65_536
 _MAX_FRAME_BYTES = 16 * 2**20
 
@@ -85,7 +86,7 @@ class Connection:
             self._socket.shutdown()  # type: ignore[no-untyped-call]  # websocket-client's
 
 
-def connect(url: str, connect_timeout_s: float, read_timeout_s: float) -> Connection:
+def connect(url: str, connect_timeout_s: float, read_timeout_s: float = READ_TIMEOUT_S) -> Connection:
     """Opens a WebSocket. read_timeout_s: how long `read` waits. Raises ConnectionLost."""
     # One thread uses it, and the JSON parser checks the encoding.
     socket = WebSocket(enable_multithread=False, skip_utf8_validation=True)

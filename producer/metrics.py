@@ -77,7 +77,7 @@ class Metrics:
             "The same, as a part of the bound at which reading stops",
             registry=registry,
         )
-        self.broker_restarts = Counter(
+        self.kafka_producers = Counter(
             "producer_kafka_producers", "Kafka producers made anew after a failure", registry=registry
         )
 

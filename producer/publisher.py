@@ -4,11 +4,9 @@ At the bound `put` blocks, so its callers stop reading their sockets, and nothin
 kernel and of the exchange fill, then the exchange closes the connection, and what was missed is a hole that the
 healer fills.
 
-Two things that kafka-python 3.0 does not do are done here. It has no `buffer_memory`, so only a limited number of
-messages is handed to it, and the rest waits here. And an idempotent producer whose delivery time-out has passed
-may never deliver again: so that time-out is long, and after the first failed delivery, or when nothing was
-acknowledged for long, a new producer takes over and gets everything unacknowledged again, in order. Readers drop
-what they then see twice.
+kafka-python has no `buffer_memory`, so only a limited number of messages is handed to it, and the rest waits here.
+After the first failed delivery, or when nothing was acknowledged for long, a new Kafka producer takes over (see
+`producer.broker` for why) and gets everything unacknowledged again, in order. Readers drop what they see twice.
 """
 
 import threading
@@ -21,8 +19,8 @@ from typing import Any
 import structlog
 from kafka import KafkaProducer  # type: ignore[import-untyped]  # it carries no types
 from kafka.errors import KafkaError, KafkaTimeoutError  # type: ignore[import-untyped]
-from kafka.partitioner import DefaultPartitioner  # type: ignore[import-untyped]
 
+from producer.broker import NotReady, abandon, connect
 from producer.metrics import Health, Metrics
 from producer.trade import MalformedTrade, Trade, message_key, to_wire
 
@@ -77,7 +75,6 @@ class Publisher:
         self._stuck_after_s = stuck_after_s
         self._clock = clock
         self._keys: dict[str, bytes] = {}
-        self._partitioner = _CachingPartitioner()
         self._changed = threading.Condition()
         # both in the order of `put`; under the lock are `_waiting`, `_buffered_bytes` and `_deadline`
         self._waiting: deque[_Batch] = deque()
@@ -174,9 +171,9 @@ class Publisher:
                     raise KafkaTimeoutError(f"nothing acknowledged for {self._stuck_after_s:.0f} s")
             except KafkaError as error:
                 log.warning("delivery failed, a new Kafka producer takes over", reason=str(error))
-                self._metrics.broker_restarts.inc()
+                self._metrics.kafka_producers.inc()
                 self._take_back()
-                _abandon(producer)
+                abandon(producer)
                 with self._changed:
                     self._changed.wait_for(self._past_deadline, _RETRY_S)
                 producer = self._connect()
@@ -185,25 +182,16 @@ class Publisher:
             if not progressed:
                 self._rest()
         if producer is not None:
-            _abandon(producer)
+            abandon(producer)
 
     def _connect(self) -> KafkaProducer | None:
         """A producer that sees the topic; None if the deadline of a close came first."""
         told: tuple[str, float] | None = None
         while not self._past_deadline():
             try:
-                producer = KafkaProducer(**self._config())
-            except (KafkaError, OSError) as error:
-                complaint = f"broker not there yet, waiting ({error})"
-            else:
-                try:
-                    partitions = len(producer.partitions_for(self._topic))
-                except KafkaError:  # kafka-python asks until its time is up, and then says no more than that
-                    complaint = "the broker has no such topic, waiting: create it with 6 partitions"
-                    _abandon(producer)
-                else:
-                    log.info("broker connected", servers=self._servers, topic=self._topic, partitions=partitions)
-                    return producer
+                return connect(self._servers, self._topic)
+            except NotReady as reason:
+                complaint = str(reason)
             now = self._clock()
             if told is None or told[0] != complaint or now > told[1] + _REMIND_S:
                 told = complaint, now
@@ -211,26 +199,6 @@ class Publisher:
             with self._changed:
                 self._changed.wait_for(self._past_deadline, _RETRY_S)
         return None
-
-    def _config(self) -> dict[str, Any]:
-        return {
-            "bootstrap_servers": self._servers.split(","),
-            "client_id": "crypto-pipeline-producer",
-            "acks": "all",
-            "enable_idempotence": True,
-            "compression_type": "gzip",
-            "partitioner": self._partitioner,
-            "linger_ms": 10,
-            "batch_size": 131_072,
-            "delivery_timeout_ms": 24 * 3_600_000,
-            "request_timeout_ms": 15_000,
-            "reconnect_backoff_max_ms": 1_000,
-            "bootstrap_timeout_ms": 5_000,
-            "max_block_ms": 5_000,
-            # the topic belongs to whoever runs the broker, with its partitions and retention
-            "allow_auto_create_topics": False,
-            "metrics_enabled": False,
-        }
 
     def _send(self, producer: KafkaProducer) -> bool:
         """Hands one batch to Kafka, if there is one and room for it."""
@@ -318,30 +286,3 @@ class Publisher:
     def _buffer_state(self) -> dict[str, Any]:
         messages, size_bytes = self.buffered()
         return {"buffered_trades": messages, "buffered_mb": round(size_bytes / 2**20, 1)}
-
-
-class _CachingPartitioner(DefaultPartitioner):  # type: ignore[misc]  # kafka-python carries no types
-    """Kafka's own placement by key, which costs a hash in Python a message, once a key."""
-
-    def __init__(self) -> None:
-        self._placed: dict[tuple[bytes, int], int] = {}
-
-    def partition(
-        self, topic: str, key: Any, serialized_key: Any, value: Any, serialized_value: Any, cluster: Any
-    ) -> int:
-        place = serialized_key, len(cluster.partitions_for_topic(topic))
-        partition = self._placed.get(place)
-        if partition is None:
-            partition = self._placed[place] = super().partition(
-                topic, key, serialized_key, value, serialized_value, cluster
-            )
-        return partition
-
-
-def _abandon(producer: KafkaProducer) -> None:
-    """Ends a Kafka producer without waiting for what it has not delivered."""
-    try:
-        producer.close(timeout=0)
-    except KafkaTimeoutError:
-        # kafka-python gives up here with its thread running, which would deliver one day
-        producer._sender.force_close()

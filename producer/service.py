@@ -12,12 +12,13 @@ from typing import Any
 import structlog
 
 from producer.exchanges.adapter import Rate, adapter_of
-from producer.feed import Feed, Timing
+from producer.feed import Feed
 from producer.healer import Healer
 from producer.history import History
 from producer.metrics import Health, Metrics, serve
 from producer.pace import Pace
 from producer.publisher import Publisher
+from producer.reader import Timing
 from producer.settings import ProducerSettings
 from producer.silence import Silence
 from producer.symbols import ActiveSymbol, load_symbols

@@ -28,11 +28,12 @@ from local.exchange.faults import (
 )
 from local.exchange.launch import Simulator, simulator
 from producer.exchanges.adapter import Rate, adapter_of
-from producer.feed import Feed, Timing
+from producer.feed import Feed
 from producer.healer import Healer
 from producer.history import History
 from producer.metrics import Metrics
 from producer.pace import Pace
+from producer.reader import Timing
 from producer.silence import Silence
 from producer.trade import Trade
 
