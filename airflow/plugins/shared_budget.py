@@ -1,0 +1,59 @@
+"""One REST budget for all tasks of a part of the pipeline, whatever process they run in.
+
+Mapped tasks come and go, so dividing the share among them would either waste it or exceed it. The database holds
+what was spent and what the exchange said: after a ban of one task, no other one calls.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+import queries
+from psycopg2.extensions import connection as Connection  # noqa: N812 - psycopg2 names its class in lower case
+
+from producer.budget import Budget
+from producer.exchanges.adapter import adapter_of
+
+
+class SharedBudget(Budget):
+    """The weight that `part` may spend on an exchange. For `producer.history.History`.
+
+    connection: in autocommit mode, and this budget's own while it is used.
+    share: the part's, of the weight of our address.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        exchange: str,
+        part: str,
+        share: float,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(adapter_of(exchange).LIMITS.weight, share, sleep=sleep)
+        self._connection = connection
+        self._exchange, self._part = exchange, part
+        self._one_at_a_time = threading.Lock()
+
+    def report(self, used: int) -> None:
+        """The exchange says that our address has used so much in the current window."""
+        self._run("report_weight", used=used)
+
+    def close(self, for_s: float) -> None:
+        """The exchange wants no call for so many seconds."""
+        if for_s > 0:
+            self._run("close_exchange", for_s=for_s)
+
+    def closed_for_s(self) -> float:
+        """How long no call may go out, because the exchange said so; 0 when it is open."""
+        return self._run("closed_for_s")
+
+    def _try_to_spend(self, weight: int) -> float:
+        return self._run(
+            "spend_weight", part=self._part, weight=weight, own=self._own, all=self._all, window_s=self._window_s
+        )
+
+    def _run(self, query: str, **values: object) -> float:
+        with self._one_at_a_time:
+            rows = queries.run(self._connection, query, exchange=self._exchange, **values)
+        return float(rows[0][0]) if rows else 0.0

@@ -1,0 +1,142 @@
+"""An exchange with a past, a database, a broker, and the Spark job's kernel and store in a thread, no Spark."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import psycopg2
+import pyarrow as pa
+import pytest
+from psycopg2.extensions import connection
+
+from local.exchange.control import Control
+from local.exchange.launch import Simulator, simulator
+from producer.trade import Trade
+from spark_processor.kernel import MESSAGES, evaluate
+from spark_processor.store import Store
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture(scope="session")
+def past_exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    """Three symbols, a trade in four seconds each, since two days before yesterday."""
+    with simulator(
+        tmp_path_factory.mktemp("past_exchange"),
+        symbols="binance:BTC-USDT,binance:ETH-USDT,kucoin:BTC-USDT",
+        rate=0.75,
+        past_minutes=3 * 1440,
+    ) as one:
+        yield one
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A database that a job fills from a topic."""
+
+    db: connection
+    dsn: str
+    bootstrap_servers: str
+    topic: str
+
+    def rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
+        with self.db, self.db.cursor() as cursor:
+            cursor.execute(query, values)
+            return cursor.fetchall()
+
+    def change(self, statement: str, *values: object) -> int:
+        with self.db, self.db.cursor() as cursor:
+            cursor.execute(statement, values)
+            return cursor.rowcount
+
+    def publishing(self):  # type: ignore[no-untyped-def]  # a context manager that gives Publish
+        from raw_trades import publishing  # not above: it imports kafka-python, see ../../conftest.py
+
+        return publishing(self.bootstrap_servers, self.topic)
+
+
+@pytest.fixture
+def pipeline(new_database: Callable[[], str], kafka_bootstrap_servers: str, topic: str) -> Iterator[Pipeline]:
+    """A database and a topic of the test's own, with a job that runs."""
+    dsn = new_database()
+    db = psycopg2.connect(dsn)
+    stopping = threading.Event()
+    job = threading.Thread(target=_run, args=(dsn, kafka_bootstrap_servers, topic, stopping), name="job")
+    job.start()
+    try:
+        yield Pipeline(db, dsn, kafka_bootstrap_servers, topic)
+    finally:
+        stopping.set()
+        job.join()
+        db.close()
+
+
+def _run(dsn: str, bootstrap_servers: str, topic: str, stopping: threading.Event) -> None:
+    from kafka import KafkaConsumer, TopicPartition
+
+    store = Store(dsn, topic, 30, stopping)
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap_servers)
+    try:
+        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
+        consumer.assign(partitions)
+        consumer.seek_to_beginning()
+        while not stopping.is_set():
+            records = [r for some in consumer.poll(timeout_ms=100).values() for r in some]
+            if records:
+                columns = zip(*((r.value, r.key, r.partition, r.offset) for r in records), strict=True)
+                messages = pa.table(
+                    [pa.array(c, f.type) for c, f in zip(columns, MESSAGES, strict=True)], MESSAGES
+                )
+                store.commit([lambda coverage, messages=messages: evaluate(messages, coverage)])
+    finally:
+        consumer.close()
+        store.close()
+
+
+def true_trades(control: Control, exchange: str, symbol: str, start: datetime, end: datetime) -> list[Trade]:
+    """The trades of a time as the producer would have published them."""
+    told = control.true_trades(exchange, symbol, to_us(start), to_us(end))
+    previous = [None, *(trade.trade_id for trade in told)]
+    return [
+        Trade(
+            exchange, symbol, t.trade_id,
+            t.trade_id - 1 if exchange == "binance" else before,
+            t.price, t.quantity, t.taker_side, t.traded_at_us, t.traded_at_us, "ws",  # type: ignore[arg-type]
+        )
+        for t, before in zip(told, previous, strict=False)
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def stream(past_exchange: Simulator, pipeline: Pipeline) -> Callable[[str, str, datetime, datetime], None]:
+    """Streams a time of a symbol as the producer would have, and waits until it is in the bars."""
+
+    def run(exchange: str, symbol: str, start: datetime, end: datetime) -> None:
+        trades = true_trades(past_exchange.control, exchange, symbol, start, end)
+        with pipeline.publishing() as publish:
+            publish(trades)
+        wait_for_top(pipeline, exchange, symbol, trades[-1].trade_id)
+
+    return run
+
+
+def wait_for_top(pipeline: Pipeline, exchange: str, symbol: str, trade_id: int) -> None:
+    deadline = time.monotonic() + 30
+    query = "select seen @> %s::bigint from coverage where exchange = %s and symbol = %s"
+    while pipeline.rows(query, trade_id, exchange, symbol) != [(True,)]:
+        assert time.monotonic() < deadline, f"{exchange} {symbol} {trade_id} was not taken in"
+        time.sleep(0.05)
+
+
+def to_us(at: datetime) -> int:
+    return (at - EPOCH) // timedelta(microseconds=1)
+
+
+@pytest.fixture
+def hour() -> tuple[datetime, datetime]:
+    """An hour of yesterday."""
+    start = datetime.now(UTC).replace(hour=10, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    return start, start + timedelta(hours=1)
