@@ -27,6 +27,7 @@ from local.exchange.faults import (
     TokenExpired,
 )
 from local.exchange.launch import Simulator, simulator
+from producer.exchanges import kucoin
 from producer.exchanges.adapter import Rate, adapter_of
 from producer.feed import Feed
 from producer.healer import Healer
@@ -222,8 +223,19 @@ def test_04_one_connection_stops_and_the_others_go_on(market: Simulator, start: 
     assert rig.reconnects() == 1
 
 
-def test_05_pings_answered_but_no_data(market: Simulator, start: Start) -> None:
+def often(subscribe: Callable[[kucoin.KucoinSession], list[str]]) -> Callable[[kucoin.KucoinSession], list[str]]:
+    """Lets a session ping many times before its connection counts as stale."""
+
+    def subscribe_and_ping_often(session: kucoin.KucoinSession) -> list[str]:
+        session.ping_interval_s = 0.3
+        return subscribe(session)
+
+    return subscribe_and_ping_often
+
+
+def test_05_pings_answered_but_no_data(market: Simulator, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only data proves that a connection lives (websocket-client #674)."""
+    monkeypatch.setattr(kucoin.KucoinSession, "subscribe", often(kucoin.KucoinSession.subscribe))
     rig = start("kucoin", [BTC, ETH])
     inject(market, Stall(exchange="kucoin", duration_s=2))
     until(lambda: rig.count("reconnects_total", cause="stale") >= 1, 10)
