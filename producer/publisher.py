@@ -83,6 +83,7 @@ class Publisher:
         self._in_flight = 0
         self._full = False
         self._deadline: float | None = None
+        self._refused_told_at = float("-inf")
         metrics.buffer_bytes.set_function(lambda: self._buffered_bytes)
         metrics.buffer_fill.set_function(lambda: self._buffered_bytes / self._bound_bytes)
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
@@ -131,8 +132,7 @@ class Publisher:
             try:
                 value = to_wire(trade)
             except MalformedTrade as error:
-                self._metrics.rejected_frames.labels(trade.exchange).inc()
-                log.warning("trade refused", reason=str(error))
+                self._note_refused(trade, error)
                 continue
             name = f"{trade.exchange}:{trade.symbol}"
             key = keys.get(name)
@@ -145,6 +145,12 @@ class Publisher:
         size_bytes += _OVERHEAD_BYTES * len(records)
         last = trades[-1]
         return _Batch(last.exchange, last.source, last.traded_at_us, last.received_at_us, records, size_bytes)
+
+    def _note_refused(self, trade: Trade, why: MalformedTrade) -> None:
+        self._metrics.rejected_frames.labels(trade.exchange).inc()
+        if self._clock() > self._refused_told_at + _REMIND_S:
+            self._refused_told_at = self._clock()
+            log.warning("trades refused that the contract cannot hold", example=str(why))
 
     def _note_full(self) -> None:
         if not self._full:
