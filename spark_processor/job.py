@@ -7,6 +7,7 @@ one transaction (`store`). Spark keeps no state: what is committed says what is 
 """
 
 import argparse
+import logging
 import os
 import shutil
 import signal
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str]) -> int:
         print(_bad_settings(error), file=sys.stderr)  # noqa: T201 - logging is a setting itself
         return 2
     configure_logging(settings.log_format, settings.log_level)
+    logging.getLogger("py4j").setLevel(logging.WARNING)  # it tells of each call from Spark
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -194,6 +196,8 @@ def _session(settings: JobSettings) -> SparkSession:
             "python -m local.jars fetches it"
         )
     local = settings.spark_master_url.startswith("local")
+    if local:
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # nobody else needs its ports
     # the workers' Python must be one in which this project is installed
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     session: SparkSession = (

@@ -1,8 +1,8 @@
 """Where in Kafka a start begins: where the last committed batch ended.
 
 The database is the only judge of what has been processed. Spark's own checkpoint is not consulted: after a
-database was restored from a backup it would skip what the backup lacks, and a second source of the same truth could
-only disagree. Beginning too early costs time and changes nothing.
+database was restored from a backup it would skip what the backup lacks, and a second source of the same truth
+could only disagree. Beginning too early costs time and changes nothing.
 """
 
 import json

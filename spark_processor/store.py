@@ -122,7 +122,8 @@ class Store:
         """Stores one batch; None if it held no message.
 
         evaluations: the same messages evaluated in different divisions into tasks, tried in turn until no symbol
-        is spread over tasks. Raises SpreadOverTasks when that never happened, Stopped, SchemaMissing, psycopg2.Error.
+        is spread over tasks.
+        Raises SpreadOverTasks when that never happened, Stopped, SchemaMissing, psycopg2.Error.
         """
         started_at = datetime.now(UTC)
         with self._locked() as cursor:
@@ -225,8 +226,8 @@ def _check_schema(cursor: Cursor) -> None:
         cursor.execute("select current_database()")
         raise SchemaMissing(
             f"the database {_scalar(cursor)} has schema version {found}, and the job needs {NEEDED_SCHEMA}: as "
-            "its owner apply postgres/init/*.sql in their order, each with psql -v ON_ERROR_STOP=1 -f; they can be "
-            "applied again"
+            "its owner apply postgres/init/*.sql in their order, each with psql -v ON_ERROR_STOP=1 -f; they "
+            "can be applied again"
         )
 
 
