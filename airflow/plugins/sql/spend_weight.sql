@@ -1,0 +1,1 @@
+select spend_weight(%(exchange)s, %(part)s, %(weight)s, %(own)s, %(all)s, %(window_s)s)
