@@ -25,6 +25,10 @@ class HistoryError(Exception):
     """A REST call that failed for good: the exchange, the call and the exchange's answer."""
 
 
+class ExchangeAway(HistoryError):
+    """The call was not answered, or the exchange wants none now: later the same call may succeed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What to do about a failed call. wait_s: at least so long; None leaves it to the backoff."""
@@ -165,12 +169,12 @@ class History:
                 reraise=True,
             )(self._call_once, request)
         except _Again as error:
-            raise HistoryError(f"{self._where(request)}: {error.verdict.reason}") from error
+            raise ExchangeAway(f"{self._where(request)}: {error.verdict.reason}") from error
 
     def _call_once(self, request: Request) -> Any:
         closed_for_s = self._budget.closed_for_s()
         if closed_for_s > self._patience_s:
-            raise HistoryError(f"{self._where(request)}: the exchange wants no call for {closed_for_s:.0f} s more")
+            raise ExchangeAway(f"{self._where(request)}: the exchange wants no call for {closed_for_s:.0f} s more")
         self._budget.spend(request.weight)
         outcome = self._send(request)
         if (
@@ -185,7 +189,7 @@ class History:
         wait_s = verdict.wait_s or 0
         self._budget.close(wait_s)
         if wait_s > self._patience_s:
-            raise HistoryError(f"{self._where(request)}: {verdict.reason}; no call for {wait_s:.0f} s, it demands")
+            raise ExchangeAway(f"{self._where(request)}: {verdict.reason}; no call for {wait_s:.0f} s, it demands")
         if not verdict.retryable:
             raise HistoryError(f"{self._where(request)}: {verdict.reason}")
         raise _Again(verdict)
