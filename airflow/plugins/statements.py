@@ -21,5 +21,5 @@ def statement(name: str) -> str:
 def rows(db: "connection", name: str, **values: Any) -> list[Any]:
     """Runs sql/NAME.sql in a transaction of its own; its rows as named tuples. Raises psycopg2.Error."""
     with db, db.cursor(cursor_factory=NamedTupleCursor) as cursor:
-        cursor.execute(statement(name), values)
+        cursor.execute(statement(name), values)  # type: ignore[no-untyped-call]  # so are psycopg2's stubs
         return cursor.fetchall() if cursor.description else []
