@@ -25,7 +25,9 @@ DATABASE = "airflow"
 DEFAULT_PASSWORD = "admin"  # noqa: S105 - of a server that only this machine reaches
 POOL_SIZE = 5  # connections to the database of each process: Postgres takes 60 in all
 
-_ROOT = Path(__file__).parent.parent
+DAGS_DIR = Path(__file__).parent.parent / "airflow" / "dags"
+PLUGINS_DIR = DAGS_DIR.with_name("plugins")
+
 _SECRETS = ("api_secret_key", "fernet_key", "jwt_secret")
 
 
@@ -86,8 +88,8 @@ class Airflow:
     port: int = 8081
     admin_password: str = DEFAULT_PASSWORD
     parallelism: int = 4
-    dags_dir: Path = _ROOT / "airflow" / "dags"
-    plugins_dir: Path = _ROOT / "airflow" / "plugins"
+    dags_dir: Path = DAGS_DIR
+    plugins_dir: Path = PLUGINS_DIR
 
     @property
     def url(self) -> str:
@@ -144,6 +146,8 @@ def prepare(airflow: Airflow) -> dict[str, str]:
         # After 10 s without a triggerer's heartbeat another one, or the same come back, follows its drivers.
         ("triggerer", "job_heartbeat_sec"): 2,
         ("triggerer", "triggerer_health_check_threshold"): 10,
+        # A task that has ended, or was marked by hand while it ran, is noticed within a second, not five.
+        ("workers", "min_heartbeat_interval"): 1,
         # A task whose process was killed is tried again after a minute, not after five.
         ("scheduler", "task_instance_heartbeat_timeout"): 60,
         ("scheduler", "task_instance_heartbeat_timeout_detection_interval"): 5,

@@ -163,6 +163,10 @@ class SparkDriverOperator(SparkSubmitOperator):
         self._driver_id = str(external_id)
         context["ti"].xcom_push(key=XCOM_DRIVER_ID, value=self._driver_id)
         self.ui_link = self._find_ui(context)
+        state = self._connection().master.state(self._driver_id)
+        if state not in (*ALIVE, MASTER_AWAY):  # not even deferred yet, and over
+            self.execute_complete(context, {"driver_id": self._driver_id, "state": state})
+            return
         self.defer(
             trigger=SparkDriverTrigger(
                 self._connection().master.rest_url, self._driver_id, self.poll_s, self.patience_s
@@ -236,7 +240,8 @@ class SparkDriverOperator(SparkSubmitOperator):
 
 def backoff_s(short_lives: int) -> float:
     """Seconds until the next driver after so many that died young one after another."""
-    return float(min(FIRST_RETRY_S * 2.0 ** max(short_lives - 1, 0), LONGEST_RETRY_S))
+    doublings = min(max(short_lives - 1, 0), 30)  # more would overflow, and 30 are far beyond the longest
+    return min(FIRST_RETRY_S * 2.0**doublings, LONGEST_RETRY_S)
 
 
 def _cleared(context: "Context") -> str:

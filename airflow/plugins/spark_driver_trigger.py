@@ -11,6 +11,10 @@ from spark_master import ALIVE, MASTER_AWAY, NOT_FOUND, read_state
 
 # A master that has just come back may answer once before it has read what it knew.
 NOT_FOUND_TIMES = 3
+# A task that is resumed before the scheduler has heard that the process which deferred it has ended is taken for
+# a failed one ("finished with state success, but the task instance's state attribute is running") and gets a new
+# try. It hears of it a second or two after the deferral.
+SETTLE_S = 5.0
 KILL_ATTEMPTS = 600
 KILL_INTERVAL_S = 1.0
 
@@ -21,15 +25,19 @@ class SparkDriverTrigger(BaseTrigger):
     """Yields one event, `{"driver_id": …, "state": …}`, when the driver has ended.
 
     rest_url: of the master's submission server. poll_s: between two questions. patience_s: for how long a master
-    may be away before the event says MASTER_AWAY; the driver may well be alive then.
+    may be away before the event says MASTER_AWAY; the driver may well be alive then. settle_s: before the
+    first question.
     """
 
-    def __init__(self, rest_url: str, driver_id: str, poll_s: float = 2, patience_s: float = 900) -> None:
+    def __init__(
+        self, rest_url: str, driver_id: str, poll_s: float = 2, patience_s: float = 900, settle_s: float = SETTLE_S
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # it carries no types
         self.rest_url = rest_url
         self.driver_id = driver_id
         self.poll_s = poll_s
         self.patience_s = patience_s
+        self.settle_s = settle_s
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return f"{type(self).__module__}.{type(self).__qualname__}", {
@@ -37,9 +45,11 @@ class SparkDriverTrigger(BaseTrigger):
             "driver_id": self.driver_id,
             "poll_s": self.poll_s,
             "patience_s": self.patience_s,
+            "settle_s": self.settle_s,
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        await asyncio.sleep(self.settle_s)
         last_state, last_answer_at, times_not_found = "", time.monotonic(), 0
         async with httpx.AsyncClient(timeout=10) as client:
             while True:

@@ -1,0 +1,47 @@
+"""What a trigger of the submit DAG brings about."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+
+def test_a_trigger_brings_a_driver_and_a_deferred_task_that_holds_no_slot(clean: Any) -> None:
+    run_id = clean.trigger(trigger_interval="2 seconds", batch_size=5000)
+    took_s = clean.wait(
+        lambda: clean.is_deferred(run_id) and clean.working(), 90, "a working driver, a deferred task"
+    )
+    assert took_s < 45
+    assert clean.driver_ids() == [clean.xcom(run_id, "spark_driver_id")]
+    assert json.loads((clean.folder / "arguments.json").read_text()) == [
+        "--trigger-interval",
+        "2 seconds",
+        "--batch-size",
+        "5000",
+    ]
+    pool = clean.api("GET", "pools/default_pool")
+    assert (pool["running_slots"], pool["queued_slots"], pool["deferred_slots"]) == (0, 0, 1)
+
+
+def test_the_tasks_page_links_to_the_running_query(clean: Any, run_id: str) -> None:
+    path = f"dags/crypto_pipeline_submit_dag/dagRuns/{run_id}/taskInstances/run_stream/links"
+    link = clean.api("GET", path)["extra_links"]["Spark UI"]
+    assert link.startswith(f"{clean.spark.master_ui_url}/proxy/app-")
+    assert link.endswith("/StreamingQuery/")
+    clean.wait(lambda: "Active Streaming Queries" in httpx.get(link, timeout=10).text, 30, "the query's page")
+
+
+def test_of_two_triggers_one_waits(clean: Any, run_id: str) -> None:
+    second = clean.trigger()
+    driver_id = clean.working()
+    clean.mark_run(run_id, "success")
+    clean.wait(lambda: clean.is_deferred(second) and clean.working(), 90, "the second run's driver")
+    assert clean.working() != driver_id
+
+
+@pytest.mark.parametrize("params", [{"batch_size": 1}, {"trigger_interval": "often"}, {"batch_size": 10**9}])
+def test_values_out_of_bounds_are_refused(clean: Any, params: dict[str, Any]) -> None:
+    with pytest.raises(httpx.HTTPStatusError, match="400"):
+        clean.trigger(**params)
+    assert clean.driver_ids() == []

@@ -1,0 +1,68 @@
+"""The reaper kills what no run owns, and nothing else, also beside a submit."""
+
+import importlib
+from typing import Any
+
+import httpx
+import pytest
+
+from local.airflow import PLUGINS_DIR, trigger
+
+
+def reaped(clean: Any, **params: Any) -> dict[str, Any]:
+    """What one run of the reaper saw and did."""
+    run_id = trigger(clean.airflow, "reap", params)
+    clean.wait(
+        lambda: clean.api("GET", f"dags/reap/dagRuns/{run_id}")["state"] == "success", 60, "the reaper's run"
+    )
+    path = f"dags/reap/dagRuns/{run_id}/taskInstances/reap_strays/xcomEntries/return_value"
+    return dict(clean.api("GET", path)["value"])
+
+
+def submit_by_hand(clean: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.syspath_prepend(PLUGINS_DIR)
+    module = importlib.import_module("spark_master")
+    spark, installed = clean.spark, clean.airflow.spark
+    master = module.SparkMaster(spark.master_url, spark.rest_url, spark.master_ui_url, spark.master_ui_url)
+    application = module.Application(
+        str(installed.application), "Stray", [], str(installed.home), installed.version, installed.conf
+    )
+    return str(master.submit(application))
+
+
+def test_a_driver_that_no_run_owns_is_killed_and_the_owned_one_is_not(
+    clean: Any, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver_id = clean.working()
+    stray = submit_by_hand(clean, monkeypatch)
+    assert reaped(clean, grace_s=60) == {"owned": [driver_id], "killed": []}
+    assert reaped(clean, grace_s=0) == {"owned": [driver_id], "killed": [stray]}
+    clean.wait(lambda: clean.driver_ids() == [driver_id], 20, "only the owned driver")
+    clean.most_drivers = 1  # two of them was this test's own doing
+
+
+def test_a_driver_whose_run_ended_unheard_is_killed(clean: Any, run_id: str) -> None:
+    """As when the API server dies with the listener in it, while the triggerer is dead."""
+    driver_id = clean.working()
+    clean.services["triggerer"].kill()
+    clean.services["master"].kill()
+    clean.mark_task(run_id, "failed")
+    clean.services["api-server"].kill()
+    clean.services["api-server"].start()
+    clean.services["master"].start()
+    clean.wait(lambda: clean.working() == driver_id, 30, "the driver lives on")
+    assert reaped(clean, grace_s=0) == {"owned": [], "killed": [driver_id]}
+    clean.wait(clean.gone, 5, "the driver gone")
+
+
+def test_a_reaper_beside_submits_and_clears_kills_nothing(clean: Any) -> None:
+    run_id = clean.trigger()
+    saw = [reaped(clean) for _ in range(3)]
+    for _ in range(2):
+        clean.clear(run_id)
+        saw += [reaped(clean) for _ in range(3)]
+    clean.wait(lambda: clean.is_deferred(run_id) and clean.working(), 90, "a working driver and a deferred task")
+    assert [one["killed"] for one in saw] == [[]] * 9
+    assert clean.task(run_id)["try_number"] == 3
+    assert reaped(clean) == {"owned": [clean.working()], "killed": []}
+    assert httpx.get(f"{clean.mailbox_url}/api/mails").json() == []
