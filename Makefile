@@ -71,3 +71,23 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+# Airflow has an environment of its own: the Spark provider's pyspark-client overwrites files of pyspark.
+AIRFLOW_VENV := $(STATE)/airflow-venv
+AIRFLOW_PYTHON := $(AIRFLOW_VENV)/bin/python
+AIRFLOW_INSTALLED := $(AIRFLOW_VENV)/installed
+
+.PHONY: airflow-environment
+airflow-environment: $(AIRFLOW_INSTALLED) ## install Airflow into its own environment
+
+.PHONY: test-dags
+test-dags: $(AIRFLOW_INSTALLED) ## check the DAGs and what they are made of, in Airflow's environment
+	MYPYPATH=airflow/plugins $(BIN)/python -m mypy --python-executable $(AIRFLOW_PYTHON) airflow/plugins airflow/dags
+	$(AIRFLOW_PYTHON) -m pytest tests/dags
+
+$(AIRFLOW_INSTALLED): requirements/airflow.txt pyproject.toml $(INSTALLED)
+	@echo "- installing Airflow into $(AIRFLOW_VENV) (the first time a few minutes)"
+	@test -x $(AIRFLOW_PYTHON) || $(BIN)/python -m venv $(AIRFLOW_VENV)
+	@$(AIRFLOW_PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/airflow.txt
+	@$(AIRFLOW_PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
