@@ -1,0 +1,1 @@
+select confirm(%(exchange)s, %(symbol)s, %(newest)s, %(at)s) as confirmed
