@@ -42,6 +42,7 @@ def held(state_dir: Path) -> Iterator[None]:
                 f"a demo runs already (process {file.read().strip()}, folder {state_dir}): end it with Ctrl-C "
                 "there, or run a second one with another DEMO_STATE_DIR and other ports"
             ) from error
+        (state_dir / _ADDRESSES).unlink(missing_ok=True)  # of a demo that was killed
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()

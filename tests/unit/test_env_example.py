@@ -37,7 +37,7 @@ def variables(settings: type[BaseSettings]) -> list[str]:
 
 def example() -> dict[str, str]:
     lines = [line for line in EXAMPLE.read_text().splitlines() if line and not line.startswith("#")]
-    matches = [re.fullmatch(r"([A-Z0-9_]+)=(\S*)  # .+", line) for line in lines]
+    matches = [re.fullmatch(r"([A-Z0-9_]+)=(\S+(?: \S+)*|)  # .+", line) for line in lines]
     assert all(matches), [line for line, match in zip(lines, matches, strict=True) if not match]
     pairs = [(match[1], match[2]) for match in matches if match]
     assert len(dict(pairs)) == len(pairs), "a variable stands twice"

@@ -40,3 +40,5 @@ def test_what_a_killed_demo_left_is_not_told(tmp_path: Path) -> None:
     (tmp_path / "addresses.env").write_text("KAFKA_TOPIC=raw_trades\n")
     (tmp_path / "demo.lock").touch()
     assert running_addresses(tmp_path) is None
+    with held(tmp_path):  # the next one, which is not up yet
+        assert running_addresses(tmp_path) is None

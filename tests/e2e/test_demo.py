@@ -1,0 +1,230 @@
+"""The demo as a whole: real recorded trades become proven bars, and it stops and goes on without a trace.
+
+The demo of this module runs on ports and in a folder of its own. The tests build on each other, in this order,
+since a demo takes half a minute to start.
+"""
+
+import csv
+import gzip
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from local import leftovers
+from local.settings import DemoSettings
+
+RECORDED = Path(__file__).parents[1] / "recorded"
+FIELDS = (
+    *("open", "high", "low", "close", "volume", "quote_volume"),
+    *("trade_count", "taker_buy_volume", "taker_buy_quote_volume"),
+)
+FULL_MINUTES = 16
+
+Bar = tuple[Any, ...]
+
+
+@dataclass
+class Demo:
+    """A demo that can be started and stopped; output: what it printed since it was last started."""
+
+    state_dir: Path
+    environ: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    dsn: str = ""
+
+    @property
+    def output(self) -> str:
+        return (self.state_dir.parent / "output").read_text()
+
+    def start(self) -> None:
+        with (self.state_dir.parent / "output").open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "local.demo"],
+                env=self.environ,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        wait_until(lambda: self.addresses() or self.has_ended(), 240, "the demo is up")
+        assert not self.has_ended(), self.output
+        self.dsn = self.addresses()["POSTGRES_DSN"]
+
+    def has_ended(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
+
+    def send(self, number: signal.Signals) -> int:
+        """Sends a signal and waits for the end; returns the exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(180)
+
+    def addresses(self) -> dict[str, str]:
+        """What `make env` prints."""
+        run = subprocess.run(
+            [sys.executable, "-m", "local.env"], env=self.environ, capture_output=True, text=True, check=False
+        )
+        return dict(word.split("=", 1) for word in shlex.split(run.stdout))
+
+    def query(self, statement: str, *values: object) -> list[Bar]:
+        connection = psycopg2.connect(self.dsn)
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(statement, values)
+                return cursor.fetchall()
+        finally:
+            connection.close()
+
+    def bars(self, proven: bool) -> dict[datetime, Bar]:
+        """The bars of the recorded symbol by minute, all or the proven ones."""
+        rows = self.query(
+            f"select window_start, {', '.join(FIELDS)} from trades_1min_agg "  # noqa: S608 - constants
+            "where exchange = 'binance' and symbol = 'TRX-USDT' and (not %s or proven_at is not null)",
+            proven,
+        )
+        return {row[0]: row[1:] for row in rows}
+
+
+@pytest.fixture(scope="module")
+def demo(
+    tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int], cache_dir: Path
+) -> Iterator[Demo]:
+    state_dir = tmp_path_factory.mktemp("demo") / "state"
+    mine = [name.upper() for name in DemoSettings.model_fields]
+    environ = {
+        **{name: value for name, value in os.environ.items() if name not in mine},
+        **{variable: str(free_port()) for variable in DemoSettings().ports()},
+        "DEMO_STATE_DIR": str(state_dir),
+        "CACHE_DIR": str(cache_dir),
+        "ACTIVE_SYMBOLS": "binance:TRX-USDT,kucoin:BTC-USDT",
+        "EXCHANGE_RATE": "20",
+        "EXCHANGE_SPEED": "50",
+    }
+    one = Demo(state_dir, environ)
+    try:
+        yield one
+    finally:
+        if not one.has_ended() and one.process is not None:
+            one.send(signal.SIGINT)
+        clean = [sys.executable, "-m", "local.clean"]
+        subprocess.run(clean, env=environ, check=True)
+
+
+@pytest.fixture(scope="module")
+def recorded_bars() -> list[Bar]:
+    """The exchange's own klines of the recorded minutes."""
+    with (RECORDED / "TRXUSDT_1m_klines_20250304.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))[:FULL_MINUTES]
+    return [tuple(int(row[f]) if f == "trade_count" else Decimal(row[f]) for f in FIELDS) for row in rows]
+
+
+@pytest.mark.timeout(600)
+def test_recorded_trades_become_the_exchanges_own_bars_each_proven(demo: Demo, recorded_bars: list[Bar]) -> None:
+    demo.start()
+    with gzip.open(RECORDED / "TRXUSDT_trades_20250304.csv.gz", "rt", newline="") as file:
+        first = next(csv.DictReader(file))
+    at = datetime.fromtimestamp(int(first["trade_time_ms"]) / 1000, UTC).replace(second=0, microsecond=0)
+
+    def replayed_first_minute() -> datetime | None:
+        rows = demo.query(
+            "select window_start from trades_1min_agg where exchange = 'binance' and symbol = 'TRX-USDT' "
+            "and first_trade_id <= %s and last_trade_id >= %s",
+            *(int(first["trade_id"]), int(first["trade_id"])),
+        )
+        return rows[0][0] if rows else None
+
+    wait_until(replayed_first_minute, 120, "the first recorded trade is in a bar")
+    begins = replayed_first_minute()
+    assert begins is not None
+    assert (begins - at) % timedelta(minutes=1) == timedelta(0)
+    minutes = [begins + timedelta(minutes=n) for n in range(FULL_MINUTES)]
+    # before the first recorded minute there is no trade to prove its beginning by
+    wait_until(lambda: demo.bars(proven=True).keys() >= set(minutes[1:]), 240, "the recorded minutes are proven")
+    bars = demo.bars(proven=False)
+    assert [bars[minute] for minute in minutes] == recorded_bars
+
+
+def test_bars_of_the_other_exchange_grow_too(demo: Demo) -> None:
+    count = "select count(*) from trades_1min_agg where exchange = 'kucoin' and symbol = 'BTC-USDT'"
+    wait_until(lambda: demo.query(count)[0][0] >= 1, 60, "a bar of kucoin BTC-USDT")
+
+
+def test_the_addresses_of_the_running_demo_let_others_join_in(demo: Demo) -> None:
+    from kafka import KafkaConsumer
+
+    addresses = demo.addresses()
+    consumer = KafkaConsumer(bootstrap_servers=addresses["KAFKA_BOOTSTRAP_SERVERS"])
+    try:
+        assert len(consumer.partitions_for_topic(addresses["KAFKA_TOPIC"])) == 6
+    finally:
+        consumer.close()
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        demo.query("delete from trades_1min_agg returning symbol")
+
+
+def test_a_second_demo_on_the_same_folder_is_refused(demo: Demo) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "local.demo"], env=demo.environ, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    assert "a demo runs already" in run.stdout
+
+
+def test_without_a_terminal_it_prints_lines(demo: Demo) -> None:
+    wait_until(lambda: "binance TRX-USDT 0." in demo.output, 30, "a line of TRX-USDT")
+
+
+@pytest.mark.timeout(600)
+def test_after_ctrl_c_nothing_of_it_runs_and_it_goes_on_from_where_it_was(demo: Demo) -> None:
+    assert demo.send(signal.SIGINT) == 0
+    assert leftovers.find(demo.state_dir) == []
+    assert "stopped; the next make demo goes on from here" in demo.output
+    goes_on(demo)
+
+
+@pytest.mark.timeout(600)
+def test_after_kill_the_next_one_ends_what_was_left_and_goes_on(demo: Demo) -> None:
+    assert demo.send(signal.SIGKILL) == -signal.SIGKILL
+    assert leftovers.find(demo.state_dir) != []
+    goes_on(demo)
+    assert "processes of a demo that was killed" in demo.output
+
+
+def test_forgetting_is_refused_while_it_runs_and_leaves_nothing_after(demo: Demo) -> None:
+    clean = [sys.executable, "-m", "local.clean"]
+    assert subprocess.run(clean, env=demo.environ, capture_output=True, check=False).returncode == 1
+    assert demo.send(signal.SIGTERM) == 0
+    assert demo.addresses() == {}
+    assert leftovers.find(demo.state_dir) == []
+    subprocess.run(clean, env=demo.environ, check=True)
+    assert not demo.state_dir.exists()
+
+
+def goes_on(demo: Demo) -> None:
+    """Starts a demo that was stopped, and sees new trades, and the bars that were proven before unchanged."""
+    demo.start()
+    before = demo.bars(proven=True)
+    newest = "select max(last_trade_id) from trades_1min_agg where exchange = 'binance' and symbol = 'TRX-USDT'"
+    top = demo.query(newest)
+    wait_until(lambda: demo.query(newest) > top, 60, "a trade after the restart")
+    after = demo.bars(proven=True)
+    assert len(before) >= FULL_MINUTES - 1
+    assert {minute: after[minute] for minute in before} == before
+
+
+def wait_until(condition: Callable[[], object], within_s: float, what: str) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
+        time.sleep(0.5)
