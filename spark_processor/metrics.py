@@ -76,8 +76,10 @@ class Metrics:
             self._interval.lag_s = max(0.0, committed_at_s - batch.newest_received_at_us / 1e6)
             self._lag_s.set(self._interval.lag_s)
 
-    def behind(self, messages: int) -> None:
-        """So many messages are waiting in Kafka."""
+    def behind(self, messages: int | None) -> None:
+        """So many messages are waiting in Kafka, as far as is known."""
+        if messages is None:
+            return
         self._lag_messages.set(messages)
         self._interval.lag_messages = messages
 

@@ -28,8 +28,7 @@ class Proxy:
         for pair in self._pairs:
             for end in pair:
                 with suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
-        self._pairs.clear()
+                    end.shutdown(socket.SHUT_RDWR)  # wakes the threads that pass on, which close it
 
     def freeze(self) -> None:
         self._frozen.update(end for pair in self._pairs for end in pair)
@@ -61,7 +60,8 @@ class Proxy:
                 if source not in self._frozen:
                     target.sendall(data)
             if source not in self._frozen:
-                target.shutdown(socket.SHUT_WR)
+                target.shutdown(socket.SHUT_RDWR)
+        source.close()
 
 
 @contextmanager

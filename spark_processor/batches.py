@@ -1,0 +1,90 @@
+"""What Spark calls with each micro-batch: evaluate it, commit it, and wait for a database that is away."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import psycopg2
+import pyarrow as pa  # type: ignore[import-untyped]
+import structlog
+from pyspark.sql import DataFrame
+from tenacity import Retrying, retry_if_exception, sleep_using_event, stop_after_delay, wait_random_exponential
+
+from spark_processor import kernel
+from spark_processor.metrics import Metrics
+from spark_processor.store import Stopped, Store, is_retryable
+
+_log = structlog.get_logger()
+
+_T = TypeVar("_T")
+
+
+class Batches:
+    """Processes one batch after the other.
+
+    tasks: that a batch is divided among. patience_s: how long a batch waits for a database that is away. stopping:
+    once set, no further batch is begun, and waiting ends.
+    """
+
+    def __init__(
+        self, store: Store, metrics: Metrics, tasks: int, patience_s: float, stopping: threading.Event
+    ) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._tasks = tasks
+        self._patience_s = patience_s
+        self._stopping = stopping
+        self._busy = threading.Lock()
+        self.error: Exception | None = None  # what ended the query, which Spark tells in many more words
+
+    def process(self, messages: DataFrame, _batch_id: int) -> None:
+        """For `foreachBatch`. Spark's number of the batch means nothing: what is committed says what is new."""
+        with self._busy:
+            if self._stopping.is_set():
+                return  # the next start reads it again
+            try:
+                self._process(messages.select(*kernel.MESSAGE_COLUMNS))
+            except Stopped:
+                return
+            except Exception as error:
+                self.error = error
+                raise
+
+    def wait(self) -> None:
+        """Returns when no batch is in progress."""
+        with self._busy:
+            return
+
+    def patiently(self, attempt: Callable[[], _T]) -> _T:
+        """The attempt's result; tried again for a while if the database is away. Raises what it raised last."""
+        retrying = Retrying(
+            retry=retry_if_exception(self._may_succeed_later),
+            wait=wait_random_exponential(multiplier=1, max=10),
+            stop=stop_after_delay(self._patience_s),
+            sleep=sleep_using_event(self._stopping),
+            reraise=True,
+        )
+        return retrying(attempt)
+
+    def _process(self, messages: DataFrame) -> None:
+        def divided(tasks: int) -> Callable[[kernel.Coverage], pa.Table]:
+            return lambda coverage: (
+                messages.coalesce(tasks).mapInArrow(kernel.task(coverage), kernel.RESULT).toArrow()
+            )
+
+        began = time.monotonic()
+        # the second is for a symbol whose trades are spread over partitions
+        evaluations = [divided(self._tasks), divided(1)]
+        batch = self.patiently(lambda: self._store.commit(evaluations))
+        if batch is not None:
+            self._metrics.committed(batch, took_s=time.monotonic() - began, committed_at_s=time.time())
+
+    def _may_succeed_later(self, error: BaseException) -> bool:
+        if not isinstance(error, psycopg2.Error) or not is_retryable(error, self._store.closed):
+            return False
+        if self._stopping.is_set():
+            raise Stopped
+        self._metrics.postgres_failed()
+        _log.warning("the database is away: trying again", error=str(error).strip(), patience_s=self._patience_s)
+        return True
