@@ -37,15 +37,14 @@ class BulkFileBroken(Exception):
 class BulkFiles:
     """The files of one exchange.
 
-    base_url: where they are, None for the exchange's public address.
+    base_url: where they are; empty where there are none.
     """
 
-    def __init__(self, exchange: str, base_url: str | None = None, *, timeout_s: float = 60.0) -> None:
+    def __init__(self, exchange: str, base_url: str, *, timeout_s: float = 60.0) -> None:
         self._exchange = exchange
         self._adapter: Adapter = adapter_of(exchange)
-        self._client = httpx.Client(
-            base_url=base_url or self._adapter.BULK_URL or "", timeout=timeout_s, follow_redirects=True
-        )
+        self._published = bool(base_url)
+        self._client = httpx.Client(base_url=base_url, timeout=timeout_s, follow_redirects=True)
 
     def __enter__(self) -> "BulkFiles":
         return self
@@ -86,7 +85,7 @@ class BulkFiles:
             raise BulkFileBroken(str(error)) from error
 
     def _has(self, path: str | None) -> bool:
-        if path is None:
+        if path is None or not self._published:
             return False
         try:
             return self._client.head(path).status_code == httpx.codes.OK
@@ -94,7 +93,7 @@ class BulkFiles:
             return False
 
     def _rows(self, path: str | None, symbol: str, day: date) -> Iterator[Sequence[list[str]]]:
-        if path is None:
+        if path is None or not self._published:
             raise NoBulkFile(f"{self._exchange} {symbol} {day}: the exchange publishes no files")
         with self._fetched(path) as file:
             try:

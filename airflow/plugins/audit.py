@@ -11,12 +11,12 @@ for trades that cannot be had. The database keeps each step: a run that is kille
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from candles import EPOCH, store_candles
 from raw_trades import Publish, count_of, spelled, wait_until_seen
-from statements import statement
+from statements import rows, statement
 
 from producer.exchanges import EXCHANGES
 from producer.exchanges.adapter import Candle
@@ -127,9 +127,8 @@ def symbols_to_audit(db: "connection", period: Period, chosen: Sequence[str] = (
 
     Raises BadPeriod where one that was chosen has none.
     """
-    with db, db.cursor() as cursor:
-        cursor.execute(statement("symbols_with_bars"), {"start": period.start, "end": period.end})
-        found = [(exchange, symbol) for exchange, symbol in cursor.fetchall()]
+    known = rows(db, "symbols_with_bars", start=period.start, end=period.end)
+    found = [(row.exchange, row.symbol) for row in known]
     if not chosen:
         return found
     if unknown := [key for key in chosen if tuple(key.split(":", 1)) not in found]:
@@ -163,10 +162,8 @@ def audit_symbol(
             fetch_candles(db, past, exchange, symbol, period)
     _note(db, exchange, symbol, period)
     _conclude(db, exchange, symbol, period)
-    values = {"exchange": exchange, "symbol": symbol, "start": period.start, "end": period.end}
-    with db, db.cursor() as cursor:
-        cursor.execute(statement("count_minutes"), values)
-        return SymbolAudit(exchange, symbol, *cursor.fetchone(), rebuilt=rebuilt)
+    (counts,) = rows(db, "count_minutes", exchange=exchange, symbol=symbol, start=period.start, end=period.end)
+    return SymbolAudit(exchange, symbol, *counts, rebuilt=rebuilt)
 
 
 def fetch_candles(db: "connection", past: Past, exchange: str, symbol: str, period: Period) -> int:
@@ -177,9 +174,7 @@ def fetch_candles(db: "connection", past: Past, exchange: str, symbol: str, peri
 
 def certify(db: "connection", exchange: str, symbol: str, day: Period) -> None:
     """Issues the certificate of a UTC day, or of the part of it that was audited; anew where it changed."""
-    values = {"exchange": exchange, "symbol": symbol, "day": _date(day), "start": day.start, "end": day.end}
-    with db, db.cursor() as cursor:
-        cursor.execute(statement("certify"), values)
+    rows(db, "certify", exchange=exchange, symbol=symbol, day=day.start.date(), start=day.start, end=day.end)
 
 
 def to_us(time: datetime) -> int:
@@ -187,33 +182,28 @@ def to_us(time: datetime) -> int:
     return (time - EPOCH) // timedelta(microseconds=1)
 
 
-def _date(day: Period) -> date:
-    return day.start.astimezone(UTC).date()
-
-
 def _note(db: "connection", exchange: str, symbol: str, period: Period) -> None:
     """Brings bar_differences up to what differs now."""
-    values = {"exchange": exchange, "symbol": symbol, "start": period.start, "end": period.end}
-    with db, db.cursor() as cursor:
-        cursor.execute(statement("note_differences"), values)
-        cursor.execute(statement("settle_differences"), values)
+    for name in ("note_differences", "settle_differences"):
+        rows(db, name, exchange=exchange, symbol=symbol, start=period.start, end=period.end)
 
 
 def _conclude(db: "connection", exchange: str, symbol: str, period: Period) -> None:
     """What differs after its rebuild, or cannot be rebuilt, stands."""
-    consecutive = EXCHANGES[exchange].consecutive_ids
-    values = {"exchange": exchange, "symbol": symbol, "start": period.start, "end": period.end}
-    values |= {"consecutive": consecutive}
-    with db, db.cursor() as cursor:
-        cursor.execute(statement("conclude_differences"), values)
+    rows(
+        db,
+        "conclude_differences",
+        exchange=exchange,
+        symbol=symbol,
+        start=period.start,
+        end=period.end,
+        consecutive=EXCHANGES[exchange].consecutive_ids,
+    )
 
 
 def _to_rebuild(db: "connection", exchange: str, symbol: str, period: Period, bounds: Bounds) -> list[Period]:
     """Stretches of minutes that differ and were not rebuilt yet, oldest first, within the bounds."""
-    values = {"exchange": exchange, "symbol": symbol, "start": period.start, "end": period.end}
-    with db, db.cursor() as cursor:
-        cursor.execute(statement("bars_to_rebuild"), values)
-        bars = cursor.fetchall()
+    bars = rows(db, "bars_to_rebuild", exchange=exchange, symbol=symbol, start=period.start, end=period.end)
     chosen, trades = [], 0
     for window_start, trade_ids in bars[: bounds.minutes]:
         trades += trade_ids
@@ -246,9 +236,7 @@ def _rebuild(
 ) -> None:
     where = f"{exchange}:{symbol} {minutes.start:%Y-%m-%d %H:%M} to {minutes.end:%H:%M}"
     values: dict[str, Any] = {"exchange": exchange, "symbol": symbol, "start": minutes.start, "end": minutes.end}
-    with db, db.cursor() as cursor:
-        cursor.execute(statement("ids_of_bars"), values)
-        first_id, last_id = cursor.fetchone()
+    ((first_id, last_id),) = rows(db, "ids_of_bars", **values)
     try:
         trades = {trade.trade_id: trade for page in past.trades(symbol, first_id, last_id) for trade in page}
     except HistoryError as error:
@@ -257,8 +245,7 @@ def _rebuild(
     if len(trades) < last_id - first_id + 1:
         reason = f"not rebuilt: over REST the exchange gives {len(trades)} of the trades {first_id}-{last_id}"
         log.warning("%s: %s", where, reason)
-        with db, db.cursor() as cursor:
-            cursor.execute(statement("give_up_rebuild"), values | {"detail": reason})
+        rows(db, "give_up_rebuild", **values, detail=reason)
         return
     with db, db.cursor() as cursor:
         cursor.execute(statement("begin_rebuild"), values)

@@ -13,7 +13,7 @@ from audit import to_us
 from candles import store_candles
 from history_plan import DayPlan
 from raw_trades import Publish, count_of, missing_of, spelled, wait_until_seen
-from statements import statement
+from statements import rows
 
 from producer.bulk_files import BulkFileBroken, NoBulkFile
 from producer.exchanges.adapter import Candle
@@ -117,9 +117,14 @@ def _fill_trades(
             f"{plan.label}: the exchange gives {count_of(missing)} of its trades neither by file nor over REST: "
             f"{spelled(missing)}. Its other minutes are whole; clear the task to ask again"
         )
-    values = {"exchange": plan.exchange, "symbol": plan.symbol, "first_id": plan.first_id, "last_id": plan.last_id}
-    with db, db.cursor() as cursor:
-        cursor.execute(statement("open_wanted"), values)
+    rows(
+        db,
+        "open_wanted",
+        exchange=plan.exchange,
+        symbol=plan.symbol,
+        first_id=plan.first_id,
+        last_id=plan.last_id,
+    )
     return published, detail
 
 
@@ -172,8 +177,14 @@ def _let_the_job_follow(db: "connection", plan: DayPlan, trades: Sequence[Trade]
 def _change(
     db: "connection", plan: DayPlan, state: str, rows_written: int | None = None, detail: str | None = None
 ) -> None:
-    values = {"exchange": plan.exchange, "symbol": plan.symbol, "day": plan.day, "what": plan.what}
-    with db, db.cursor() as cursor:
-        cursor.execute(
-            statement("change_day"), values | {"state": state, "rows_written": rows_written, "detail": detail}
-        )
+    rows(
+        db,
+        "change_day",
+        exchange=plan.exchange,
+        symbol=plan.symbol,
+        day=plan.day,
+        what=plan.what,
+        state=state,
+        rows_written=rows_written,
+        detail=detail,
+    )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from audit import MINUTE, Period, to_us
 from raw_trades import count_of, missing_of
-from statements import statement
+from statements import rows
 
 from producer.exchanges import EXCHANGES
 from producer.exchanges.adapter import Newest, adapter_of
@@ -137,13 +137,13 @@ def plan_trades(
         request = adapter.trades_request(symbol, first_id)
         assert request is not None  # or there were no ids
         calls = sum(math.ceil((last - first + 1) / adapter.TRADES_PER_PAGE) for first, last in missing)
-        rows = count_of(missing)
-        by_rest = _plan(exchange, symbol, "trades", day, ids, rows, "rest", calls, request.weight, weight_share)
-        by_file = _plan(exchange, symbol, "trades", day, ids, rows, "bulk file", 0, 0, weight_share)
+        count = count_of(missing)
+        by_rest = _plan(exchange, symbol, "trades", day, ids, count, "rest", calls, request.weight, weight_share)
+        by_file = _plan(exchange, symbol, "trades", day, ids, count, "bulk file", 0, 0, weight_share)
         cheaper = source == "bulk file" or (source == "auto" and by_file.seconds < by_rest.seconds)
-        if rows and cheaper and files.has_trades(symbol, day.start.date()):
+        if count and cheaper and files.has_trades(symbol, day.start.date()):
             plans.append(by_file)
-        elif rows and source == "bulk file":
+        elif count and source == "bulk file":
             raise CannotPlan(
                 f"source: {exchange} has no file of {symbol} on {day.start:%Y-%m-%d}: files appear the day after; "
                 "choose auto or rest"
@@ -183,10 +183,9 @@ def keep(db: "connection", plans: Sequence[DayPlan]) -> None:
         raise CannotPlan(
             f"{len(plans)} days of all symbols together, and one run takes {MAX_DAYS}: ask for less at a time"
         )
-    with db, db.cursor() as cursor:
-        for plan in plans:
-            ids = None if plan.first_id is None else f"[{plan.first_id},{plan.last_id}]"
-            cursor.execute(statement("keep_plan"), asdict(plan) | {"day": plan.day, "ids": ids})
+    for plan in plans:
+        ids = None if plan.first_id is None else f"[{plan.first_id},{plan.last_id}]"
+        rows(db, "keep_plan", **asdict(plan), day=plan.day, ids=ids)
 
 
 def _plan(
@@ -195,7 +194,7 @@ def _plan(
     what: What,
     day: Period,
     ids: tuple[int, int] | None,
-    rows: int,
+    count: int,
     way: Way,
     calls: int,
     call_weight: int,
@@ -204,8 +203,8 @@ def _plan(
     weight, limit = calls * call_weight, adapter_of(exchange).LIMITS.weight
     seconds = max(calls * _CALL_S, weight / (limit.count * weight_share) * limit.per_s)
     if way == "bulk file":
-        seconds = _BULK_S + rows / _BULK_ROWS_PER_S
+        seconds = _BULK_S + count / _BULK_ROWS_PER_S
     first_id, last_id = ids or (None, None)
     return DayPlan(
-        exchange, symbol, what, day.start, day.end, first_id, last_id, rows, way, calls, weight, round(seconds, 1)
+        exchange, symbol, what, day.start, day.end, first_id, last_id, count, way, calls, weight, round(seconds, 1)
     )

@@ -178,7 +178,10 @@ def test_days_of_candles_of_both_exchanges_are_stored_and_none_of_a_minute_that_
     period = Period(yesterday.start - timedelta(minutes=10), yesterday.start + timedelta(minutes=20))
     for plan in plan_candles(BINANCE, BTC, period, 0.2):
         fill(pipeline, binance, files, plan)
-    with History(KUCOIN, past_exchange.url, weight_share=0.5) as kucoin, BulkFiles(KUCOIN) as none:
+    with (
+        History(KUCOIN, past_exchange.url, weight_share=0.5) as kucoin,
+        BulkFiles(KUCOIN, past_exchange.url) as none,
+    ):
         plans = plan_candles(KUCOIN, BTC, period, 0.2)
         keep(pipeline.db, plans)
         for plan in plans:
