@@ -88,6 +88,7 @@ create table if not exists coverage (
     symbol text,
     seen int8multirange not null default '{}',
     wanted int8multirange not null default '{}',
+    unwanted int8multirange not null default '{}',
     confirmed_through timestamptz,
     updated_at timestamptz not null default clock_timestamp(),
     primary key (exchange, symbol)
@@ -97,6 +98,8 @@ comment on column coverage.exchange is 'The market: binance, kucoin';
 comment on column coverage.symbol is 'Base and quote, as BTC-USDT';
 comment on column coverage.seen is 'Trade ids accounted for: by a trade, or attested to have none';
 comment on column coverage.wanted is 'Trade ids we mean to have: from the first live one upwards, and what history added. wanted - seen, below the top of seen, is missing';
+comment on column coverage.unwanted is
+    'Trade ids that messages cannot make wanted: what close_wanted() closed, and what open_wanted() jumped over';
 comment on column coverage.confirmed_through is 'Until then the newest id of the exchange was our newest';
 comment on column coverage.updated_at is 'When seen or wanted last changed';
 

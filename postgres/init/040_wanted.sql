@@ -1,10 +1,6 @@
 -- Which ids are wanted is said by the messages (from the first live one upwards), by history (its ranges), and by
 -- these two functions, whose word counts more.
 
-alter table coverage add column if not exists unwanted int8multirange not null default '{}';
-comment on column coverage.unwanted is
-    'Trade ids that messages cannot make wanted: what close_wanted() closed, and what open_wanted() jumped over';
-
 create or replace function open_wanted(_exchange text, _symbol text, _from bigint, _until bigint default null)
 returns int8multirange
 language plpgsql

@@ -10,8 +10,8 @@ revoke all on function lock_bars() from public;
 grant select on all tables in schema public to crypto_reader, crypto_writer, crypto_monitor;
 
 grant insert, update on exchanges, trades_1min_agg, coverage, latest_prices, alerts to crypto_writer;
-grant insert, delete on rejected_messages, batches to crypto_writer;
-grant update on rejected_messages to crypto_writer;
+grant insert, update, delete on rejected_messages to crypto_writer;
+grant insert, delete on batches to crypto_writer;
 grant execute on function lock_bars() to crypto_writer, crypto_monitor;
 -- a batch is copied into a temporary table first
 do $$
