@@ -1,11 +1,13 @@
 """`.env.example` names every variable that a settings class reads, with the value that it has anyway."""
 
 import importlib
+import importlib.util
 import os
 import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from pydantic_settings import BaseSettings
@@ -14,7 +16,8 @@ import local
 import producer
 import spark_processor
 
-EXAMPLE = Path(__file__).parents[2] / ".env.example"
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / ".env.example"
 
 
 def settings_classes() -> list[type[BaseSettings]]:
@@ -22,12 +25,24 @@ def settings_classes() -> list[type[BaseSettings]]:
 
 
 def _found() -> Iterator[type[BaseSettings]]:
+    for module in _modules():
+        for value in vars(module).values():
+            if isinstance(value, type) and issubclass(value, BaseSettings) and value is not BaseSettings:
+                yield value
+
+
+def _modules() -> Iterator[ModuleType]:
     for package in (producer, spark_processor, local):
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            if module.name.endswith(".settings"):
-                for value in vars(importlib.import_module(module.name)).values():
-                    if isinstance(value, type) and issubclass(value, BaseSettings) and value is not BaseSettings:
-                        yield value
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if found.name.endswith(".settings"):
+                yield importlib.import_module(found.name)
+    for file in sorted((ROOT / "airflow" / "plugins").glob("*_settings.py")):  # Airflow's own, in no package
+        spec = importlib.util.spec_from_file_location(file.stem, file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        yield module
 
 
 def variables(settings: type[BaseSettings]) -> list[str]:
