@@ -37,6 +37,8 @@ from typing import Any
 from airflow.sdk import DAG, get_current_context, task
 from mail import FailedTaskNotifier
 
+# What comes from another task is Any below: for mypy an argument is the XComArg that stands there at first.
+
 # Skipped where the stream is behind, and otherwise run whatever became of the tasks before.
 _WHATEVER_CAME = "all_done"
 
@@ -54,7 +56,7 @@ with DAG(
         "retries": 1,
         "retry_delay": timedelta(seconds=10),
         "execution_timeout": timedelta(minutes=5),
-        "on_failure_callback": FailedTaskNotifier(),
+        "on_failure_callback": [FailedTaskNotifier()],
     },
 ):
 
@@ -66,14 +68,14 @@ with DAG(
         return monitor_run.stream(get_current_context()["ti"])
 
     @task
-    def freshness(passed: bool) -> dict[str, Any]:
+    def freshness(passed: Any) -> dict[str, Any]:
         """What each symbol's feed is."""
         import monitor_run
 
         return monitor_run.freshness(passed)
 
     @task(trigger_rule=_WHATEVER_CAME)
-    def gaps(passed: bool, found: dict[str, Any] | None) -> list[dict[str, Any]]:
+    def gaps(passed: Any, found: Any) -> list[dict[str, Any]]:
         """What to fill, a symbol each."""
         import monitor_run
 
@@ -91,14 +93,14 @@ with DAG(
         return monitor_run.fill(work, get_current_context()["dag_run"])
 
     @task(trigger_rule=_WHATEVER_CAME)
-    def verify(passed: bool) -> list[dict[str, Any]]:
+    def verify(passed: Any) -> list[dict[str, Any]]:
         """Which gaps changed their state."""
         import monitor_run
 
         return monitor_run.verify(passed)
 
     @task(retries=2)
-    def tell(passed: bool, found: dict[str, Any] | None) -> int:
+    def tell(passed: Any, found: Any) -> int:
         """How many alerts the mail told of."""
         import monitor_run
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 import alerts
@@ -27,17 +27,17 @@ from producer.exchanges import EXCHANGES
 from producer.history import HistoryError
 from producer.symbols import load_symbols
 
-if TYPE_CHECKING:
-    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
 PART = "monitor"
 _LEAST_FILL_S = 20.0  # also of the last of many symbols
 
 log = logging.getLogger(__name__)
 
 
-def stream(ti: "RuntimeTaskInstance") -> bool:
-    """Whether the job has passed the ends of the topic; what stands against it is opened as an alert."""
+def stream(ti: Any) -> bool:
+    """Whether the job has passed the ends of the topic; what stands against it is opened as an alert.
+
+    ti: the task instance that asks.
+    """
     settings = MonitorSettings()
     driver = _driver(ti)
     with database() as db:
@@ -176,7 +176,7 @@ def tell(passed: bool, found: Mapping[str, Any] | None, dag_run: Any) -> int:
     return len(due)
 
 
-def _driver(ti: "RuntimeTaskInstance") -> str:
+def _driver(ti: Any) -> str:
     """What the master says of the driver, in words, after killing those that nobody owns."""
     master = spark_connection(SUBMIT_CONN_ID).master
     try:

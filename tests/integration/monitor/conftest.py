@@ -1,0 +1,175 @@
+"""A market, a database in the monitor's role, a broker, and the job's kernel and store in a thread, no Spark."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg2
+import pyarrow as pa
+import pytest
+from psycopg2.extensions import connection
+
+from local.exchange.launch import Simulator, simulator
+from producer.trade import Trade
+from spark_processor.kernel import MESSAGES, evaluate
+from spark_processor.store import Store
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture(scope="session")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    """Two hours of four symbols that go on trading."""
+    symbols = "binance:BTC-USDT,binance:ETH-USDT,binance:TRX-USDT,kucoin:BTC-USDT"
+    with simulator(tmp_path_factory.mktemp("market"), symbols=symbols, rate=4, past_minutes=120) as one:
+        yield one
+        one.control.end_faults()
+
+
+@dataclass
+class Job:
+    """The Spark job's kernel and store, reading a topic; `running` can be cleared to hold it up."""
+
+    dsn: str
+    servers: str
+    topic: str
+    running: threading.Event = field(default_factory=threading.Event)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        from kafka import KafkaConsumer, TopicPartition
+
+        store = Store(self.dsn, self.topic, 30, self.stopping)
+        consumer = KafkaConsumer(bootstrap_servers=self.servers)
+        try:
+            partitions = [TopicPartition(self.topic, n) for n in consumer.partitions_for_topic(self.topic)]
+            consumer.assign(partitions)
+            consumer.seek_to_beginning()
+            while not self.stopping.is_set():
+                if not self.running.wait(0.1):
+                    continue
+                records = [r for some in consumer.poll(timeout_ms=100).values() for r in some]
+                if records:
+                    columns = zip(*((r.value, r.key, r.partition, r.offset) for r in records), strict=True)
+                    messages = pa.table(
+                        [pa.array(c, f.type) for c, f in zip(columns, MESSAGES, strict=True)], MESSAGES
+                    )
+                    store.commit([lambda coverage, messages=messages: evaluate(messages, coverage)])
+        finally:
+            consumer.close()
+            store.close()
+
+
+@dataclass
+class Pipeline:
+    """db: as the monitor's role. owner: as the superuser."""
+
+    db: connection
+    owner: connection
+    job: Job
+    market: Simulator
+
+    def publishing(self) -> AbstractContextManager[Callable[[Sequence[Trade]], None]]:
+        from raw_trades import publishing  # not above: it imports kafka-python, see ../../conftest.py
+
+        return publishing(self.job.servers, self.job.topic)
+
+    def trades(self, exchange: str, symbol: str, from_at: datetime, until_at: datetime) -> list[Trade]:
+        """What the market traded, as the producer would publish it."""
+        true = self.market.control.true_trades(exchange, symbol, to_us(from_at), to_us(until_at))
+        before = [None, *(trade.trade_id for trade in true)]
+        return [
+            Trade(
+                exchange, symbol, one.trade_id, one.trade_id - 1 if exchange == "binance" else previous,
+                one.price, one.quantity, one.taker_side, one.traded_at_us, one.traded_at_us, "ws",  # type: ignore[arg-type]
+            )
+            for one, previous in zip(true, before, strict=False)
+        ]  # fmt: skip
+
+    def stream(self, trades: Sequence[Trade]) -> None:
+        """Publishes trades and waits until the job has taken them in."""
+        with self.publishing() as publish:
+            publish(trades)
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        from stream import bounds, wait_until_passed
+
+        _, ends = bounds(self.job.servers, self.job.topic)
+        assert wait_until_passed(self.db, self.job.topic, ends, 30, poll_s=0.05)
+
+    def all(self, query: str, *values: Any) -> list[Any]:
+        with self.owner, self.owner.cursor() as cursor:
+            cursor.execute(query, values)
+            return cursor.fetchall() if cursor.description else []
+
+    def gaps(self) -> list[tuple[Any, ...]]:
+        """Exchange, symbol, kind, first and last id, state, attempts, trades recovered of each, oldest first."""
+        return self.all(
+            "select exchange, symbol, kind, lower(ids), upper(ids) - 1, state, attempts, trades_recovered "
+            "from gaps order by exchange, symbol, gap_id"
+        )
+
+    def differing_bars(self, exchange: str, symbol: str, from_at: datetime, until_at: datetime) -> list[Any]:
+        """Minutes whose bar is not, digit for digit, what the market traded."""
+        ours = {
+            row[0]: row[1:]
+            for row in self.all(
+                "select window_start, open, high, low, close, volume, quote_volume, trade_count, first_trade_id, "
+                "last_trade_id from trades_1min_agg where exchange = %s and symbol = %s and window_start >= %s "
+                "and window_start < %s",
+                exchange,
+                symbol,
+                from_at,
+                until_at,
+            )
+        }
+        true = {
+            EPOCH + timedelta(microseconds=bar.window_start_us): (
+                bar.open, bar.high, bar.low, bar.close, bar.volume, bar.quote_volume, bar.trade_count,
+                bar.first_trade_id, bar.last_trade_id,
+            )
+            for bar in self.market.control.true_bars(exchange, symbol, to_us(from_at), to_us(until_at))
+        }  # fmt: skip
+        return [minute for minute in {*ours, *true} if ours.get(minute) != true.get(minute)]
+
+
+@pytest.fixture
+def pipeline(
+    new_database: Callable[[], str], kafka_bootstrap_servers: str, topic: str, market: Simulator
+) -> Iterator[Pipeline]:
+    """A database and a topic of the test's own, with a job that runs."""
+    dsn = new_database()
+    db, owner = psycopg2.connect(dsn), psycopg2.connect(dsn)
+    with db, db.cursor() as cursor:
+        cursor.execute("set role crypto_monitor")
+    with owner, owner.cursor() as cursor:
+        cursor.execute("insert into exchanges values ('binance', true), ('kucoin', false) on conflict do nothing")
+    job = Job(dsn, kafka_bootstrap_servers, topic)
+    job.running.set()
+    thread = threading.Thread(target=job.run, name="job")
+    thread.start()
+    try:
+        yield Pipeline(db, owner, job, market)
+    finally:
+        job.stopping.set()
+        thread.join(30)
+        db.close()
+        owner.close()
+        market.control.end_faults()
+
+
+@pytest.fixture
+def hour(market: Simulator) -> tuple[datetime, datetime]:
+    """Ten closed minutes, an hour ago."""
+    start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=1)
+    return start, start + 10 * MINUTE
+
+
+def to_us(at: datetime) -> int:
+    return (at - EPOCH) // timedelta(microseconds=1)
