@@ -7,13 +7,12 @@ store, so a new try, in whatever process, finds the driver that is there rather 
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import BaseOperatorLink
-from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 from spark_connection import SparkConnection, spark_connection
+from spark_driver_retry import SparkDriverDied, SparkDriverRetryPolicy, backoff_s, is_worth_a_mail
 from spark_driver_trigger import SparkDriverTrigger
 from spark_master import ALIVE, KILLED, MASTER_AWAY, MasterAway, SubmissionRefused
 
@@ -27,37 +26,8 @@ XCOM_DRIVER_ID = "spark_driver_id"
 
 SUBMIT_WITHIN_S = 120.0  # for old drivers to end, and for a master that is away
 UI_WITHIN_S = 30.0  # for the application to register, which takes 5 to 10 s
-FIRST_RETRY_S = 5.0
-LONGEST_RETRY_S = 300.0
 
 _SUBMITTED_AT, _SHORT_LIVES, _CLEARED = "submitted_at", "short_lives", "cleared"
-
-
-class SparkDriverDied(RuntimeError):
-    """The driver has ended or can't be followed; the task is to be tried again.
-
-    retry_in_s: after how long. worth_a_mail: not each death in a crash loop is.
-    """
-
-    def __init__(self, message: str, retry_in_s: float = FIRST_RETRY_S, worth_a_mail: bool = True) -> None:
-        super().__init__(message)
-        self.retry_in_s = retry_in_s
-        self.worth_a_mail = worth_a_mail
-
-
-class SparkDriverRetryPolicy(RetryPolicy):
-    """Waits as long as the exception says. Airflow's own backoff never starts afresh after a long life."""
-
-    def evaluate(
-        self, exception: BaseException, try_number: int, max_tries: int, context: "Context | None" = None
-    ) -> RetryDecision:
-        if isinstance(exception, SparkDriverDied):
-            wait_s = exception.retry_in_s
-            return RetryDecision.retry(timedelta(seconds=wait_s), f"a new driver in {wait_s:.0f} s")
-        return RetryDecision.default()
-
-    def serialize(self) -> dict[str, Any]:
-        return {}
 
 
 class SparkUILink(BaseOperatorLink):
@@ -103,8 +73,8 @@ class SparkDriverOperator(SparkSubmitOperator):
         self.patience_s = patience_s
         self.long_life_s = long_life_s
         self.ui_link: str | None = None
-        self._submitting = False
         self._driver_id: str | None = None
+        self._ended = False
 
     def execute(self, context: "Context") -> None:
         self.execute_resumable(context)
@@ -118,6 +88,7 @@ class SparkDriverOperator(SparkSubmitOperator):
         application = connection.run(self.name, [str(argument) for argument in self.application_args or []])
         deadline = time.monotonic() + SUBMIT_WITHIN_S
         while True:
+            self._refuse_if_ended()
             try:
                 old = connection.master.drivers()
                 for driver in old:
@@ -125,8 +96,7 @@ class SparkDriverOperator(SparkSubmitOperator):
                         "driver %s has no owner: %s", driver.driver_id, connection.master.kill(driver.driver_id)
                     )
                 if not old:
-                    self._submitting = True
-                    self._driver_id = connection.master.submit(application)
+                    driver_id = connection.master.submit(application)
                     break
             except MasterAway as error:
                 self.log.warning("%s", error)
@@ -139,11 +109,15 @@ class SparkDriverOperator(SparkSubmitOperator):
                     self._retry_in(context, 0),
                 )
             time.sleep(0.5)
-        self.log.info("submitted driver %s", self._driver_id)
+        self.log.info("submitted driver %s", driver_id)
+        self._driver_id = driver_id
+        if self._ended:  # while the master answered
+            connection.master.kill(driver_id)
+        self._refuse_if_ended()
         store = context["task_state_store"]
         store.set(_SUBMITTED_AT, time.time())
         store.set(_CLEARED, _cleared(context))
-        return self._driver_id
+        return driver_id
 
     def get_job_status(self, external_id: "JsonValue", context: "Context") -> str:
         """The state of the driver that an earlier try left; KILLED if the task was cleared since."""
@@ -164,6 +138,7 @@ class SparkDriverOperator(SparkSubmitOperator):
         context["ti"].xcom_push(key=XCOM_DRIVER_ID, value=self._driver_id)
         self.ui_link = self._find_ui(context)
         state = self._connection().master.state(self._driver_id)
+        self._refuse_if_ended()
         if state not in (*ALIVE, MASTER_AWAY):  # not even deferred yet, and over
             self.execute_complete(context, {"driver_id": self._driver_id, "state": state})
             return
@@ -196,20 +171,22 @@ class SparkDriverOperator(SparkSubmitOperator):
         raise SparkDriverDied(
             f"Spark driver {driver_id} ended after {lived_s:.0f} s: {state}\n{tail}",
             retry_in_s,
-            # in a crash loop the 1st, 2nd, 4th, 8th ... death
-            worth_a_mail=short_lives & (short_lives - 1) == 0,
+            is_worth_a_mail(short_lives),
         )
 
     def on_kill(self) -> None:
-        """The task was failed or cleared while it ran, before the deferral."""
-        master = self._connection().master
-        with suppress(MasterAway):
-            if self._submitting and self._driver_id is None:
-                time.sleep(0.5)  # the answer with the id is lost, the driver is not
-                for driver in master.drivers():
-                    master.kill(driver.driver_id)
-            elif self._driver_id is not None:
-                self.log.info("driver %s: %s", self._driver_id, master.kill(self._driver_id))
+        """The task was failed or cleared while it ran, before the deferral.
+
+        Airflow calls this from a signal handler, and what it interrupted goes on afterwards.
+        """
+        self._ended = True
+        if self._driver_id is not None:
+            with suppress(MasterAway):
+                self.log.info("driver %s: %s", self._driver_id, self._connection().master.kill(self._driver_id))
+
+    def _refuse_if_ended(self) -> None:
+        if self._ended:
+            raise SparkDriverDied("the task was ended while it ran", worth_a_mail=False)
 
     def _connection(self) -> SparkConnection:
         return spark_connection(self._conn_id)
@@ -219,7 +196,7 @@ class SparkDriverOperator(SparkSubmitOperator):
         master = self._connection().master
         since_s = _number(context, _SUBMITTED_AT) - 2
         deadline = time.monotonic() + UI_WITHIN_S
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not self._ended:
             try:
                 page = master.application_page(self.name, since_s)
             except MasterAway:
@@ -236,12 +213,6 @@ class SparkDriverOperator(SparkSubmitOperator):
         short_lives = 0 if lived_s > self.long_life_s else int(_number(context, _SHORT_LIVES)) + 1
         context["task_state_store"].set(_SHORT_LIVES, short_lives)
         return backoff_s(short_lives)
-
-
-def backoff_s(short_lives: int) -> float:
-    """Seconds until the next driver after so many that died young one after another."""
-    doublings = min(max(short_lives - 1, 0), 30)  # more would overflow, and 30 are far beyond the longest
-    return min(FIRST_RETRY_S * 2.0**doublings, LONGEST_RETRY_S)
 
 
 def _cleared(context: "Context") -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 import pytest
 from mail import FailedTaskNotifier, TwoPartHook, failed_task, render
-from spark_driver_operator import SparkDriverDied
+from spark_driver_retry import SparkDriverDied
 
 
 def context(exception: object, **more: Any) -> Any:

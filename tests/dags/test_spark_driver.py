@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import spark_driver_trigger
-from spark_driver_operator import SparkDriverDied, SparkDriverRetryPolicy, backoff_s
 from spark_driver_reaper import owned_drivers
+from spark_driver_retry import SparkDriverDied, SparkDriverRetryPolicy, backoff_s, is_worth_a_mail
 from spark_driver_trigger import SparkDriverTrigger
 from spark_master import MASTER_AWAY, NOT_FOUND
 
@@ -16,6 +16,10 @@ def test_the_backoff_doubles_up_to_five_minutes() -> None:
         *(5, 5, 10, 20, 160),
         *(300, 300, 300, 300),
     ]
+
+
+def test_a_crash_loop_does_not_flood_with_mails() -> None:
+    assert [lives for lives in range(40) if is_worth_a_mail(lives)] == [0, 1, 2, 4, 8, 16, 32]
 
 
 def test_the_retry_waits_as_long_as_the_exception_says() -> None:

@@ -2,10 +2,14 @@
 
 from typing import Any
 
+import pytest
 
-def replaced(clean: Any, run_id: str, driver_id: str | None, within_s: float = 90) -> None:
-    clean.wait(lambda: clean.working() not in (None, driver_id), within_s, "a new driver that works")
-    clean.wait(lambda: clean.is_deferred(run_id), 30, "a deferred task")
+pytestmark = pytest.mark.timeout(900)  # real processes, many of them
+
+
+def replaced(clean: Any, run_id: str, driver_id: str | None) -> None:
+    clean.wait(lambda: clean.working() not in (None, driver_id), "a new driver that works")
+    clean.wait(lambda: clean.is_deferred(run_id), "a deferred task")
     assert clean.xcom(run_id, "spark_driver_id") == clean.working()
 
 
@@ -18,7 +22,7 @@ def test_a_clear_replaces_the_driver(clean: Any, run_id: str) -> None:
 
 def test_a_clear_right_after_the_deferral_replaces_the_driver(clean: Any) -> None:
     run_id = clean.trigger()
-    clean.wait(lambda: clean.is_deferred(run_id), 60, "a deferred task")
+    clean.wait(lambda: clean.is_deferred(run_id), "a deferred task")
     driver_id = clean.xcom(run_id, "spark_driver_id")
     clean.clear(run_id)
     replaced(clean, run_id, driver_id)
@@ -34,7 +38,7 @@ def test_a_clear_replaces_the_driver_while_the_triggerer_is_dead(clean: Any, run
 
 def test_a_clear_while_the_task_submits_replaces_the_driver(clean: Any) -> None:
     run_id = clean.trigger()
-    clean.wait(clean.driver_ids, 60, "a driver submitted")
+    clean.wait(clean.driver_ids, "a driver submitted")
     (driver_id,) = clean.driver_ids()
     assert clean.task(run_id)["state"] == "running"
     clean.clear(run_id)

@@ -6,50 +6,52 @@ import pytest
 
 WITHIN_S = 5
 
+pytestmark = pytest.mark.timeout(900)  # real processes, many of them
+
 
 @pytest.mark.parametrize("state", ["failed", "success", "skipped"])
 def test_marking_the_task_ends_the_driver(clean: Any, run_id: str, state: str) -> None:
     clean.mark_task(run_id, state)
-    clean.wait(clean.gone, WITHIN_S, "the driver gone")
+    clean.wait(clean.gone, "the driver gone", within_s=WITHIN_S)
 
 
 @pytest.mark.parametrize("state", ["failed", "success"])
 def test_ending_the_run_ends_the_driver(clean: Any, run_id: str, state: str) -> None:
     clean.mark_run(run_id, state)
-    clean.wait(clean.gone, WITHIN_S, "the driver gone")
+    clean.wait(clean.gone, "the driver gone", within_s=WITHIN_S)
 
 
 def test_marking_the_task_right_after_its_deferral_ends_the_driver(clean: Any) -> None:
     run_id = clean.trigger()
-    clean.wait(lambda: clean.is_deferred(run_id), 60, "a deferred task")
+    clean.wait(lambda: clean.is_deferred(run_id), "a deferred task")
     clean.mark_task(run_id, "failed")
-    clean.wait(clean.gone, WITHIN_S, "the driver gone")
+    clean.wait(clean.gone, "the driver gone", within_s=WITHIN_S)
 
 
 def test_marking_the_task_while_it_submits_ends_the_driver(clean: Any) -> None:
     run_id = clean.trigger()
-    clean.wait(clean.driver_ids, 60, "a driver submitted")
+    clean.wait(clean.driver_ids, "a driver submitted")
     assert clean.task(run_id)["state"] == "running"
     clean.mark_task(run_id, "failed")
-    clean.wait(clean.gone, WITHIN_S, "the driver gone")
-    clean.wait(lambda: not clean.driver_ids(), 10, "the master knows of no driver")
+    clean.wait(clean.gone, "the driver gone", within_s=WITHIN_S)
+    clean.wait(lambda: not clean.driver_ids(), "the master knows of no driver")
 
 
 def test_marking_the_task_ends_the_driver_while_the_triggerer_is_dead(clean: Any, run_id: str) -> None:
     clean.services["triggerer"].kill()
     clean.mark_task(run_id, "failed")
-    clean.wait(clean.gone, WITHIN_S, "the driver gone")
+    clean.wait(clean.gone, "the driver gone", within_s=WITHIN_S)
 
 
 def test_ending_the_run_while_a_retry_waits_ends_the_driver(clean: Any, run_id: str) -> None:
     """No task runs then and none is deferred: only the listener hears of it."""
     driver_id = clean.working()
     (clean.folder / "crash").touch()
-    clean.wait(lambda: clean.task(run_id)["state"] == "up_for_retry", 60, "a retry that waits")
+    clean.wait(lambda: clean.task(run_id)["state"] == "up_for_retry", "a retry that waits")
     assert driver_id not in clean.driver_ids()
     clean.mark_run(run_id, "failed")
     (clean.folder / "crash").unlink()
-    clean.wait(clean.gone, WITHIN_S, "the driver gone")
+    clean.wait(clean.gone, "the driver gone", within_s=WITHIN_S)
     assert clean.task(run_id)["state"] == "skipped"
 
 
@@ -60,4 +62,4 @@ def test_marking_the_task_while_the_master_is_away_ends_the_driver_after_its_ret
     master.kill()
     clean.mark_task(run_id, "failed")
     master.start()
-    clean.wait(clean.gone, 30, "the driver gone")
+    clean.wait(clean.gone, "the driver gone")

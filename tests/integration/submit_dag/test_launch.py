@@ -6,13 +6,12 @@ from typing import Any
 import httpx
 import pytest
 
+pytestmark = pytest.mark.timeout(900)  # real processes, many of them
+
 
 def test_a_trigger_brings_a_driver_and_a_deferred_task_that_holds_no_slot(clean: Any) -> None:
     run_id = clean.trigger(trigger_interval="2 seconds", batch_size=5000)
-    took_s = clean.wait(
-        lambda: clean.is_deferred(run_id) and clean.working(), 90, "a working driver, a deferred task"
-    )
-    assert took_s < 45
+    clean.wait(lambda: clean.is_deferred(run_id) and clean.working(), "a working driver, a deferred task")
     assert clean.driver_ids() == [clean.xcom(run_id, "spark_driver_id")]
     assert json.loads((clean.folder / "arguments.json").read_text()) == [
         "--trigger-interval",
@@ -29,14 +28,14 @@ def test_the_tasks_page_links_to_the_running_query(clean: Any, run_id: str) -> N
     link = clean.api("GET", path)["extra_links"]["Spark UI"]
     assert link.startswith(f"{clean.spark.master_ui_url}/proxy/app-")
     assert link.endswith("/StreamingQuery/")
-    clean.wait(lambda: "Active Streaming Queries" in httpx.get(link, timeout=10).text, 30, "the query's page")
+    clean.wait(lambda: "Active Streaming Queries" in httpx.get(link, timeout=10).text, "the query's page")
 
 
 def test_of_two_triggers_one_waits(clean: Any, run_id: str) -> None:
     second = clean.trigger()
     driver_id = clean.working()
     clean.mark_run(run_id, "success")
-    clean.wait(lambda: clean.is_deferred(second) and clean.working(), 90, "the second run's driver")
+    clean.wait(lambda: clean.is_deferred(second) and clean.working(), "the second run's driver")
     assert clean.working() != driver_id
 
 

@@ -8,13 +8,13 @@ import pytest
 
 from local.airflow import PLUGINS_DIR, trigger
 
+pytestmark = pytest.mark.timeout(900)  # real processes, many of them
+
 
 def reaped(clean: Any, **params: Any) -> dict[str, Any]:
     """What one run of the reaper saw and did."""
     run_id = trigger(clean.airflow, "reap", params)
-    clean.wait(
-        lambda: clean.api("GET", f"dags/reap/dagRuns/{run_id}")["state"] == "success", 60, "the reaper's run"
-    )
+    clean.wait(lambda: clean.api("GET", f"dags/reap/dagRuns/{run_id}")["state"] == "success", "the reaper's run")
     path = f"dags/reap/dagRuns/{run_id}/taskInstances/reap_strays/xcomEntries/return_value"
     return dict(clean.api("GET", path)["value"])
 
@@ -37,7 +37,7 @@ def test_a_driver_that_no_run_owns_is_killed_and_the_owned_one_is_not(
     stray = submit_by_hand(clean, monkeypatch)
     assert reaped(clean, grace_s=60) == {"owned": [driver_id], "killed": []}
     assert reaped(clean, grace_s=0) == {"owned": [driver_id], "killed": [stray]}
-    clean.wait(lambda: clean.driver_ids() == [driver_id], 20, "only the owned driver")
+    clean.wait(lambda: clean.driver_ids() == [driver_id], "only the owned driver")
     clean.most_drivers = 1  # two of them was this test's own doing
 
 
@@ -50,9 +50,9 @@ def test_a_driver_whose_run_ended_unheard_is_killed(clean: Any, run_id: str) -> 
     clean.services["api-server"].kill()
     clean.services["api-server"].start()
     clean.services["master"].start()
-    clean.wait(lambda: clean.working() == driver_id, 30, "the driver lives on")
+    clean.wait(lambda: clean.working() == driver_id, "the driver lives on")
     assert reaped(clean, grace_s=0) == {"owned": [], "killed": [driver_id]}
-    clean.wait(clean.gone, 5, "the driver gone")
+    clean.wait(clean.gone, "the driver gone", within_s=5)
 
 
 def test_a_reaper_beside_submits_and_clears_kills_nothing(clean: Any) -> None:
@@ -61,7 +61,7 @@ def test_a_reaper_beside_submits_and_clears_kills_nothing(clean: Any) -> None:
     for _ in range(2):
         clean.clear(run_id)
         saw += [reaped(clean) for _ in range(3)]
-    clean.wait(lambda: clean.is_deferred(run_id) and clean.working(), 90, "a working driver and a deferred task")
+    clean.wait(lambda: clean.is_deferred(run_id) and clean.working(), "a working driver and a deferred task")
     assert [one["killed"] for one in saw] == [[]] * 9
     assert clean.task(run_id)["try_number"] == 3
     assert reaped(clean) == {"owned": [clean.working()], "killed": []}
