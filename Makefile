@@ -4,6 +4,10 @@ STATE := .state
 VENV := $(STATE)/venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+# Airflow has an environment of its own: the Spark provider's pyspark-client overwrites files of pyspark.
+AIRFLOW_VENV := $(STATE)/airflow-venv
+AIRFLOW_PYTHON := $(AIRFLOW_VENV)/bin/python
+AIRFLOW_INSTALLED := $(AIRFLOW_VENV)/installed
 UV_VERSION := 0.13.8
 
 .DEFAULT_GOAL := help
@@ -14,7 +18,7 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 .PHONY: demo
-demo: $(INSTALLED) ## run the whole pipeline on this machine until Ctrl-C; LIVE=1: with the real exchanges
+demo: $(INSTALLED) $(AIRFLOW_INSTALLED) ## run the whole pipeline on this machine until Ctrl-C; LIVE=1: with the real exchanges
 	@$(BIN)/python -m local.demo
 
 .PHONY: env
@@ -71,11 +75,6 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
-
-# Airflow has an environment of its own: the Spark provider's pyspark-client overwrites files of pyspark.
-AIRFLOW_VENV := $(STATE)/airflow-venv
-AIRFLOW_PYTHON := $(AIRFLOW_VENV)/bin/python
-AIRFLOW_INSTALLED := $(AIRFLOW_VENV)/installed
 
 .PHONY: airflow-environment
 airflow-environment: $(AIRFLOW_INSTALLED) ## install Airflow into its own environment

@@ -104,7 +104,7 @@ class Process:
     command: Sequence[str]
     environ: Mapping[str, str]
     ready: Callable[[], bool] = field(compare=False)
-    ready_within_s: float = 120
+    ready_within_s: float = 300
 
 
 def prepare(airflow: Airflow) -> dict[str, str]:

@@ -6,21 +6,29 @@ up. 2: a setting is wrong.
 
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import httpx
 import psycopg2
 from pydantic import ValidationError
 from rich.console import Console
 
-from local import broker, database, leftovers, ports, provision, source, stack, state, view
+from local import airflow, broker, database, leftovers, ports, provision, source, stack, state, view
 from local.jars import JarsUnavailable
 from local.java import NoJava
 from local.settings import DemoSettings
 from local.supervision import ProgramFailed, Supervisor, supervised
 from producer.symbols import ActiveSymbol, SymbolsError, load_symbols
 
+_SUBMIT_DAG = "crypto_pipeline_submit_dag"
+_JOB_WITHIN_S = 240
+
 _CANNOT = (
+    airflow.AirflowBroken,
+    airflow.AirflowRefused,
+    httpx.HTTPError,
     broker.BrokerBroken,
     database.DatabaseBroken,
     provision.SchemaBroken,
@@ -93,7 +101,7 @@ def _run(settings: DemoSettings, chosen: source.Source, symbols: list[ActiveSymb
                 pairs = [(symbol.exchange, symbol.name) for symbol in symbols]
                 view.show(console, reader_dsn, pairs, built.addresses, lambda: _states(supervisor))
         except KeyboardInterrupt:
-            say("stopping: the producer hands over what it has read, then the job, Spark, broker and database end")
+            say("stopping: the producer hands over what it has read, then Airflow, Spark, broker and database end")
             raise
 
 
@@ -116,9 +124,25 @@ def _start(
     for programs in built.engines:
         say("starting " + ", ".join(program.name for program in programs))
         supervisor.start(*programs)
-    for program in built.pipeline:
-        say(f"starting {program.name}")
-        supervisor.start(program)
+    say("preparing Airflow's own database")
+    provision.create_login(dsn, stack.MONITOR, passwords.monitor, "crypto_monitor")
+    provision.create_owned_database(built.postgres_dsn, airflow.DATABASE, passwords.airflow)
+    airflow.migrate(built.airflow, built.environ)
+    say("starting Airflow: " + ", ".join(program.name for program in built.airflow_processes))
+    supervisor.start(*built.airflow_processes)
+    say(f"{_SUBMIT_DAG} starts the job")
+    if not airflow.has_active_run(built.airflow, _SUBMIT_DAG):
+        airflow.trigger(built.airflow, _SUBMIT_DAG)
+    deadline = time.monotonic() + _JOB_WITHIN_S
+    while not built.job_runs():
+        if time.monotonic() > deadline:
+            raise ProgramFailed(
+                f"the job does not run after {_JOB_WITHIN_S} s: see the task of {_SUBMIT_DAG} at "
+                f"{built.airflow.url}"
+            )
+        time.sleep(0.5)
+    say(f"starting {built.producer.name}")
+    supervisor.start(built.producer)
     return reader_dsn
 
 

@@ -40,6 +40,16 @@ def create_database(dsn: str, database: str = DATABASE) -> str:
     return own
 
 
+def create_owned_database(dsn: str, name: str, password: str) -> None:
+    """Creates a database and a user of the same name who owns it, with this password from now on.
+
+    Raises psycopg2.Error.
+    """
+    database = create_database(dsn, name)
+    _set_login(database, name, password)
+    _execute(database, sql.SQL("alter database {0} owner to {0}").format(sql.Identifier(name)))
+
+
 def drop_database(dsn: str, database: str) -> None:
     """Drops the database, with whoever is connected to it. Raises psycopg2.Error."""
     _execute(dsn, sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(database)))
@@ -84,11 +94,8 @@ def create_login(dsn: str, user: str, password: str, member_of: str) -> str:
 
     Raises psycopg2.Error.
     """
-    name = sql.Identifier(user)
-    exists = _fetch(dsn, "select 1 from pg_roles where rolname = %s", (user,))
-    verb = sql.SQL("alter" if exists else "create")
-    _execute(dsn, sql.SQL("{} role {} login password {}").format(verb, name, sql.Literal(password)))
-    _execute(dsn, sql.SQL("grant {} to {}").format(sql.Identifier(member_of), name))
+    _set_login(dsn, user, password)
+    _execute(dsn, sql.SQL("grant {} to {}").format(sql.Identifier(member_of), sql.Identifier(user)))
     return changed(dsn, user=user, password=password)
 
 
@@ -101,6 +108,14 @@ def changed(dsn: str, **parts: str) -> str:
     credentials = f"{user}:{password}@" if password else f"{user}@" if user else ""
     options = f"?{urlencode(known)}" if known else ""
     return f"postgresql://{credentials}{host}{':' if port else ''}{port}/{database}{options}"
+
+
+def _set_login(dsn: str, user: str, password: str) -> None:
+    exists = _fetch(dsn, "select 1 from pg_roles where rolname = %s", (user,))
+    statement = sql.SQL("{} role {} login password {}").format(
+        sql.SQL("alter" if exists else "create"), sql.Identifier(user), sql.Literal(password)
+    )
+    _execute(dsn, statement)
 
 
 def _fetch(dsn: str, query: str, values: Iterable[Any]) -> list[tuple[Any, ...]]:

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from local.airflow import DEFAULT_PASSWORD
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -47,7 +49,16 @@ class DemoSettings(BaseSettings):
     metrics_port: Port = Field(default=9108, description="the producer's metrics")
     job_metrics_port: Port = Field(default=9109, description="the job's metrics")
 
-    spark_worker_cores: int = Field(default=2, ge=1, description="tasks that the Spark worker runs at a time")
+    airflow_port: Port = Field(default=8081, description="Airflow's pages")
+    mailbox_port: Port = Field(default=8025, description="the pages of the local mailbox")
+    smtp_port: Port = Field(default=1025, description="its mail server")
+    airflow_venv: Path = Field(default=Path(".state/airflow-venv"), description="where Airflow is installed")
+    alert_email_to: str = Field(
+        default="oncall@localhost", min_length=3, description="who gets the mails; with commas"
+    )
+
+    # one for the job's driver, the others for its tasks
+    spark_worker_cores: int = Field(default=3, ge=2, description="tasks that the Spark worker runs at a time")
     spark_worker_memory: str = Field(
         default="2g",
         pattern=r"^[1-9][0-9]*[mg]$",
@@ -71,3 +82,13 @@ class DemoSettings(BaseSettings):
     def describe(cls, variable: str) -> str:
         """What a variable is for."""
         return str(cls.model_fields[variable.lower()].description)
+
+
+class AirflowLogin(BaseSettings):
+    """The one secret that people choose: from the environment, or from the file `.env`."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore")
+
+    airflow_admin_password: str = Field(
+        default=DEFAULT_PASSWORD, min_length=1, description="of the user admin of Airflow's pages"
+    )

@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from pyspark import __version__ as spark_version
 
+from local import airflow as orchestration
 from local import broker, cluster, database, leftovers, provision
 from local.jars import BROKER, SPARK_CONNECTOR, fetch
 from local.java import find_java
-from local.settings import DemoSettings
+from local.settings import AirflowLogin, DemoSettings
 from local.source import Source
 from local.state import Passwords
 from local.supervision import Program
 
 HOST = "127.0.0.1"
 TOPIC = "raw_trades"
-WRITER, READER = "crypto_pipeline_job", "crypto_pipeline_people"
+APPLICATION = "CryptoAnalytics"
+WRITER, READER, MONITOR = "crypto_pipeline_job", "crypto_pipeline_people", "crypto_pipeline_airflow"
 
 _RECORDING = Path(__file__).parent.parent / "tests" / "recorded" / "TRXUSDT_trades_20250304.csv.gz"
 # Settings of another Spark or Hadoop on this machine would be taken for this one's.
@@ -29,15 +32,19 @@ _NOT_INHERITED = ("SPARK_", "PYSPARK_", "HADOOP_", "PYTHONPATH", "PYTHONHOME")
 class Stack:
     """Everything that runs, ready to be started.
 
-    servers: what the others need before they start: database and broker. engines: the exchange and Spark.
-    pipeline: the job and the producer, which come last and end first.
+    servers: what the others need before they start: database and broker. engines: the exchange, Spark and the
+    mailbox. airflow, airflow_processes: who submits the job. producer: comes last and ends first.
+    job_runs: whether the job has its executors.
     environ: of all of them. postgres_dsn: the superuser's, to the server.
     addresses: what people can open. assignments: what other programs need to join in.
     """
 
     servers: Sequence[Program]
     engines: Sequence[Sequence[Program]]
-    pipeline: Sequence[Program]
+    airflow: orchestration.Airflow
+    airflow_processes: Sequence[Program]
+    producer: Program
+    job_runs: Callable[[], bool]
     environ: Mapping[str, str]
     postgres_dsn: str
     bootstrap_servers: str
@@ -47,7 +54,8 @@ class Stack:
     @property
     def programs(self) -> list[Program]:
         """In the order in which they start."""
-        return [*self.servers, *(program for step in self.engines for program in step), *self.pipeline]
+        engines = [program for step in self.engines for program in step]
+        return [*self.servers, *engines, *self.airflow_processes, self.producer]
 
 
 def build(
@@ -87,6 +95,7 @@ def build(
         settings.spark_worker_cores,
         settings.spark_worker_memory,
     )
+    airflow = _airflow(settings, spark, folder, postgres_dsn, passwords)
     assignments = {
         "POSTGRES_DSN": reader_dsn,
         "POSTGRES_WRITER_DSN": writer_dsn,
@@ -100,6 +109,9 @@ def build(
         "SPARK_REST_URL": spark.rest_url,
         "SPARK_JARS_DIR": str(spark_jars),
         "JAVA_HOME": str(java.home),
+        "AIRFLOW_URL": airflow.url,
+        "AIRFLOW_ADMIN_PASSWORD": airflow.admin_password,
+        "MAILBOX_URL": _mailbox_url(settings),
     }
     environ = {
         **{name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)},
@@ -117,8 +129,13 @@ def build(
         "EXCHANGE_SYMBOLS": ",".join(symbols),
         "EXCHANGE_RECORDING": os.environ.get("EXCHANGE_RECORDING", str(_RECORDING)),
         "PYTHONUNBUFFERED": "1",
+        **orchestration.prepare(airflow),
     }
-    for name in ("POSTGRES_WRITER_DSN", "POSTGRES_SUPERUSER_DSN"):  # for people, and not for the processes
+    for name in (
+        "POSTGRES_WRITER_DSN",
+        "POSTGRES_SUPERUSER_DSN",
+        "AIRFLOW_ADMIN_PASSWORD",
+    ):  # for people, and not for the processes
         del environ[name]
     metrics_url = f"http://{HOST}:{settings.metrics_port}/metrics"
     job_metrics_url = f"http://{HOST}:{settings.job_metrics_port}/metrics"
@@ -129,27 +146,29 @@ def build(
                 *([_exchange(settings.exchange_port)] if source.simulated else []),
                 Program("master", cluster.master_command(spark), lambda: cluster.master_is_ready(spark)),
             ],
-            [Program("worker", cluster.worker_command(spark), lambda: cluster.worker_is_ready(spark))],
+            [
+                Program("worker", cluster.worker_command(spark), lambda: cluster.worker_is_ready(spark)),
+                _mailbox(settings, folder),
+            ],
         ],
-        pipeline=[
-            Program(
-                "job",
-                [sys.executable, "-m", "spark_processor.job"],
-                lambda: _answers(job_metrics_url),
-                ready_within_s=180,
-                stop_within_s=60,  # a batch ends first
-            ),
-            Program(
-                "producer",
-                [sys.executable, "-m", "producer"],
-                lambda: _answers(metrics_url),
-                stop_within_s=45,  # it hands over what it has read
-            ),
+        airflow=airflow,
+        airflow_processes=[
+            Program(process.name, process.command, process.ready, process.ready_within_s)
+            for process in orchestration.processes(airflow, environ)
         ],
+        producer=Program(
+            "producer",
+            [sys.executable, "-m", "producer"],
+            lambda: _answers(metrics_url),
+            stop_within_s=45,  # it hands over what it has read
+        ),
+        job_runs=lambda: cluster.runs_application(spark, APPLICATION),
         environ=environ,
         postgres_dsn=postgres_dsn,
         bootstrap_servers=kafka.bootstrap_servers,
         addresses={
+            "Airflow": f"{airflow.url} (user admin, password {airflow.admin_password})",
+            "mails": _mailbox_url(settings),
             "Spark": spark.master_ui_url,
             "producer's metrics": metrics_url,
             "job's metrics": job_metrics_url,
@@ -179,6 +198,47 @@ def _database(server: database.Server | None) -> list[Program]:
 def _broker(kafka: broker.Broker, command: Sequence[str]) -> Program:
     # a log that was cut off by a crash is checked before it is served
     return Program("broker", command, lambda: broker.is_ready(kafka.bootstrap_servers), 180, stop_within_s=60)
+
+
+def _airflow(
+    settings: DemoSettings, spark: cluster.Cluster, folder: Path, postgres_dsn: str, passwords: Passwords
+) -> orchestration.Airflow:
+    return orchestration.Airflow(
+        folder=folder / "airflow",
+        venv=settings.airflow_venv.resolve(),
+        metadata_dsn=provision.changed(
+            postgres_dsn, dbname=orchestration.DATABASE, user=orchestration.DATABASE, password=passwords.airflow
+        ),
+        crypto_data_dsn=provision.changed(
+            postgres_dsn, dbname=provision.DATABASE, user=MONITOR, password=passwords.monitor
+        ),
+        spark=orchestration.Spark(
+            spark.master_url,
+            settings.spark_rest_port,
+            spark.master_ui_url,
+            cluster.spark_home(),
+            spark_version,
+            Path(sys.executable),
+            Path(__file__).parent.parent / "spark_processor" / "job.py",
+            cluster.JOB_PROPERTIES,
+        ),
+        smtp=orchestration.Smtp(HOST, settings.smtp_port, "pipeline@localhost", settings.alert_email_to),
+        port=settings.airflow_port,
+        admin_password=AirflowLogin().airflow_admin_password,
+    )
+
+
+def _mailbox(settings: DemoSettings, folder: Path) -> Program:
+    ports = ["--port", str(settings.mailbox_port), "--smtp-port", str(settings.smtp_port)]
+    return Program(
+        "mailbox",
+        [sys.executable, "-m", "local.mailbox", str(folder / "mails"), *ports],
+        lambda: _answers(_mailbox_url(settings)),
+    )
+
+
+def _mailbox_url(settings: DemoSettings) -> str:
+    return f"http://{HOST}:{settings.mailbox_port}"
 
 
 def _exchange(port: int) -> Program:

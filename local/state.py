@@ -7,7 +7,7 @@ import secrets
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 _LOCK, _ADDRESSES, _PASSWORDS = "demo.lock", "addresses.env", "passwords.json"
@@ -24,6 +24,8 @@ class Passwords:
     superuser: str
     writer: str
     reader: str
+    monitor: str
+    airflow: str
 
 
 @contextmanager
@@ -54,7 +56,7 @@ def passwords(folder: Path) -> Passwords:
     file = folder / _PASSWORDS
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        made = Passwords(*(secrets.token_urlsafe(18) for _ in range(3)))
+        made = Passwords(**{field.name: secrets.token_urlsafe(18) for field in fields(Passwords)})
         _write_closed(file, json.dumps(asdict(made)))
     return Passwords(**json.loads(file.read_text()))
 

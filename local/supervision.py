@@ -39,7 +39,7 @@ class Program:
     name: str
     command: Sequence[str]
     ready: Callable[[], bool] = field(compare=False)
-    ready_within_s: float = 60
+    ready_within_s: float = 120  # many times what it takes: other work may keep the machine busy
     stop_signal: str = "TERM"
     stop_within_s: int = 20
     user: str | None = None
