@@ -19,6 +19,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
+import psutil
 import psycopg2
 import pytest
 
@@ -144,7 +146,7 @@ def test_recorded_trades_become_the_exchanges_own_bars_each_proven(demo: Demo, r
         )
         return rows[0][0] if rows else None
 
-    wait_until(replayed_first_minute, 120, "the first recorded trade is in a bar")
+    wait_until(replayed_first_minute, 240, "the first recorded trade is in a bar")
     begins = replayed_first_minute()
     assert begins is not None
     assert (begins - at) % timedelta(minutes=1) == timedelta(0)
@@ -171,6 +173,22 @@ def test_the_addresses_of_the_running_demo_let_others_join_in(demo: Demo) -> Non
         consumer.close()
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         demo.query("delete from trades_1min_agg returning symbol")
+
+
+def test_everything_listens_on_loopback_only(demo: Demo) -> None:
+    listening = {
+        (process.name(), connection.laddr.ip.removeprefix("::ffff:"))
+        for process in leftovers.find(demo.state_dir)
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert {name for name, _ in listening} >= {"java", "postgres", "python"}
+    assert {address for _, address in listening} == {"127.0.0.1"}
+
+
+def test_the_master_takes_submissions_over_rest(demo: Demo) -> None:
+    answer = httpx.get(f"{demo.addresses()['SPARK_REST_URL']}/v1/submissions/status/driver-none").json()
+    assert (answer["action"], answer["success"]) == ("SubmissionStatusResponse", False)
 
 
 def test_a_second_demo_on_the_same_folder_is_refused(demo: Demo) -> None:
@@ -217,7 +235,7 @@ def goes_on(demo: Demo) -> None:
     before = demo.bars(proven=True)
     newest = "select max(last_trade_id) from trades_1min_agg where exchange = 'binance' and symbol = 'TRX-USDT'"
     top = demo.query(newest)
-    wait_until(lambda: demo.query(newest) > top, 60, "a trade after the restart")
+    wait_until(lambda: demo.query(newest) > top, 240, "a trade after the restart")
     after = demo.bars(proven=True)
     assert len(before) >= FULL_MINUTES - 1
     assert {minute: after[minute] for minute in before} == before
