@@ -54,6 +54,9 @@ def test_the_ports_are_those_of_the_documentation() -> None:
         "SPARK_WORKER_UI_PORT": 8082,
         "METRICS_PORT": 9108,
         "JOB_METRICS_PORT": 9109,
+        "AIRFLOW_PORT": 8081,
+        "MAILBOX_PORT": 8025,
+        "SMTP_PORT": 1025,
     }
 
 
