@@ -59,7 +59,7 @@ class Demo:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        wait_until(lambda: self.addresses() or self.has_ended(), 240, "the demo is up")
+        wait_until(lambda: "make psql" in self.output or self.has_ended(), 420, "the demo is up")
         assert not self.has_ended(), self.output
         self.dsn = self.addresses()["POSTGRES_DSN"]
 
@@ -131,7 +131,7 @@ def recorded_bars() -> list[Bar]:
     return [tuple(int(row[f]) if f == "trade_count" else Decimal(row[f]) for f in FIELDS) for row in rows]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_recorded_trades_become_the_exchanges_own_bars_each_proven(demo: Demo, recorded_bars: list[Bar]) -> None:
     demo.start()
     with gzip.open(RECORDED / "TRXUSDT_trades_20250304.csv.gz", "rt", newline="") as file:
@@ -203,7 +203,7 @@ def test_without_a_terminal_it_prints_lines(demo: Demo) -> None:
     wait_until(lambda: "binance TRX-USDT 0." in demo.output, 30, "a line of TRX-USDT")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_after_ctrl_c_nothing_of_it_runs_and_it_goes_on_from_where_it_was(demo: Demo) -> None:
     assert demo.send(signal.SIGINT) == 0
     assert leftovers.find(demo.state_dir) == []
@@ -211,7 +211,7 @@ def test_after_ctrl_c_nothing_of_it_runs_and_it_goes_on_from_where_it_was(demo: 
     goes_on(demo)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_after_kill_the_next_one_ends_what_was_left_and_goes_on(demo: Demo) -> None:
     assert demo.send(signal.SIGKILL) == -signal.SIGKILL
     assert leftovers.find(demo.state_dir) != []
