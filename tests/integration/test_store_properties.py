@@ -1,6 +1,6 @@
 """The invariants of coverage and proof, over random markets, against brute force and a real Postgres.
 
-`HYPOTHESIS_PROFILE=thorough` runs ten times as many stories.
+`HYPOTHESIS_PROFILE=thorough` runs fifteen times as many stories.
 """
 
 import os
@@ -25,7 +25,7 @@ from spark_processor.store import Batch, Store
 BINANCE, KUCOIN = ("binance", "BTC-USDT"), ("kucoin", "ETH-USDT")
 Row = tuple[bytes | None, bytes | None, int, int]  # value, key, partition, offset
 
-EXAMPLES = 400 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 25
+EXAMPLES = 300 if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else 20
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ class Story:
         """Commits all messages, in batches of random size divided at random among two tasks."""
         at = 0
         while at < len(self.rows):
-            size = self.random.choice([1, 3, 10, 30, 1000])
+            size = self.random.choice([2, 10, 30, 1000])
             batch, at = self.rows[at : at + size], at + size
             task_of = [self.random.randrange(2) for _ in range(3)]
             pipeline.commit([[row for row in batch if task_of[row[2]] == task] for task in (0, 1)])
@@ -228,7 +228,8 @@ def assert_grid(
 
 def assert_counted_once(pipeline: Pipeline, story: Story) -> None:
     messages, trades, rejected, contradictions, falls = pipeline.query(
-        "select sum(messages), sum(trades + voids), sum(rejected), sum(contradictions), sum(time_falls) from batches"
+        """select sum(messages), sum(trades + voids), sum(rejected), sum(contradictions), sum(time_falls)
+           from batches"""
     )[0]
     ids = {(key, message.trade_id) for key, sent in story.messages.items() for message in sent}
     assert (messages, trades, rejected) == (len(story.rows), len(ids), len(story.bad_places))

@@ -1,0 +1,146 @@
+"""How old a trade is when its bar can be read: from `received_at` to visible in Postgres.
+
+    python -m benchmarks.latency [--rate 2000] [--seconds 60] [--trigger "1 second"] [--symbols 200]
+
+Publishes trades at a steady rate through the contract's writer, and looks
+at the database every few milliseconds for the newest id that each symbol's bars hold. The first seconds, in which
+Java warms up, do not count.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+import psycopg2
+from kafka import KafkaProducer
+
+from benchmarks.servers import new_database, running_broker, running_postgres, spark_jars_dir
+from local.broker import PARTITIONS, create_topic
+from producer.trade import Trade, message_key, to_wire
+
+TOPIC = "benchmark"
+_WARM_UP_S = 30
+_LOOK_EVERY_S = 0.005
+
+
+@dataclass
+class Sent:
+    """When each trade was received, by symbol; its id is its place."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    received_at_s: dict[str, list[float]] = field(default_factory=dict)
+
+
+def main() -> None:
+    options = _options()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        with running_broker(folder / "kafka") as servers, running_postgres(folder / "postgres") as dsn:
+            create_topic(servers, TOPIC)
+            own = new_database(dsn, "latency")
+            job = _start_job(servers, own, folder, options.trigger)
+            try:
+                ages_s = _measure(servers, own, options.rate, options.symbols, options.seconds)
+            finally:
+                job.send_signal(signal.SIGTERM)
+                job.wait(60)
+    if not ages_s:
+        raise SystemExit("no trade became visible")
+    ages_s.sort()
+    p50, p95, p99 = (ages_s[min(len(ages_s) - 1, int(len(ages_s) * part))] for part in (0.5, 0.95, 0.99))
+    _say(f"{options.rate} trades/s, trigger {options.trigger}: {len(ages_s)} trades")
+    _say(f"received to visible: p50 {p50:.2f} s, p95 {p95:.2f} s, p99 {p99:.2f} s")
+
+
+def _measure(servers: str, dsn: str, rate: int, symbols: int, seconds: int) -> list[float]:
+    """The age in seconds at which each trade received after the warm-up became visible."""
+    sent, ending = Sent(), threading.Event()
+    publisher = threading.Thread(target=_publish, args=(servers, rate, symbols, sent, ending))
+    publisher.start()
+    began = time.time()
+    visible: dict[str, int] = {}
+    ages_s: list[float] = []
+    connection = psycopg2.connect(dsn)
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            while time.time() < began + _WARM_UP_S + seconds:
+                cursor.execute("select symbol, trade_id from latest_prices")
+                now = time.time()
+                with sent.lock:
+                    for symbol, newest in cursor.fetchall():
+                        received = sent.received_at_s[symbol][visible.get(symbol, 0) : newest + 1]
+                        ages_s += [now - at_s for at_s in received if at_s > began + _WARM_UP_S]
+                        visible[symbol] = newest + 1
+                time.sleep(_LOOK_EVERY_S)
+    finally:
+        ending.set()
+        publisher.join()
+        connection.close()
+    return ages_s
+
+
+def _publish(servers: str, rate: int, symbols: int, sent: Sent, ending: threading.Event) -> None:
+    producer = KafkaProducer(bootstrap_servers=servers, acks="all", linger_ms=5, compression_type="gzip")
+    names = [f"S{number:03d}-USDT" for number in range(symbols)]
+    sent.received_at_s.update({name: [] for name in names})
+    began, published = time.time(), 0
+    while not ending.wait(0.005):
+        while published < (time.time() - began) * rate:
+            name = names[published % symbols]
+            now = time.time()
+            with sent.lock:
+                trade_id = len(sent.received_at_s[name])
+                sent.received_at_s[name].append(now)
+            now_us = int(now * 1e6)
+            trade = Trade(
+                *("binance", name, trade_id, trade_id - 1 if trade_id else None, Decimal("100.5"), Decimal("0.1")),
+                *("buy", now_us - 50_000, now_us, "ws"),
+            )
+            producer.send(
+                TOPIC, to_wire(trade), message_key("binance", name), partition=published % symbols % PARTITIONS
+            )
+            published += 1
+    producer.close()
+
+
+def _start_job(servers: str, dsn: str, folder: Path, trigger: str) -> subprocess.Popen[bytes]:
+    environ = {
+        **os.environ,
+        "KAFKA_BOOTSTRAP_SERVERS": servers,
+        "KAFKA_TOPIC": TOPIC,
+        "POSTGRES_DSN": dsn,
+        "SPARK_JARS_DIR": str(spark_jars_dir()),
+        "SPARK_MASTER_URL": "local[2]",
+        "CHECKPOINT_DIR": str(folder / "checkpoint"),
+        "JOB_METRICS_PORT": "0",
+        "LOG_LEVEL": "WARNING",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "spark_processor.job", "--trigger-interval", trigger], env=environ
+    )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=__doc__)
+    parser.add_argument("--rate", type=int, default=2000)
+    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--trigger", default="1 second")
+    parser.add_argument("--symbols", type=int, default=200)
+    return parser.parse_args()
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - a command's answer
+
+
+if __name__ == "__main__":
+    main()

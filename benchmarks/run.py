@@ -1,0 +1,24 @@
+"""All measurements, one after the other; they need a machine with nothing else to do.
+
+python -m benchmarks.run
+"""
+
+import subprocess
+import sys
+
+_MEASUREMENTS = (
+    ["benchmarks.job"],
+    ["benchmarks.latency", "--trigger", "1 second"],
+    ["benchmarks.latency", "--trigger", "0 seconds"],
+    ["benchmarks.producer"],
+)
+
+
+def main() -> None:
+    for module, *arguments in _MEASUREMENTS:
+        print(f"\n{module} {' '.join(arguments)}", flush=True)  # noqa: T201 - a command's answer
+        subprocess.run([sys.executable, "-W", "ignore", "-m", module, *arguments], check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""A broker and a database for a measurement, each in a folder of its own and gone with it."""
+
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from local import broker, database, provision
+from local.jars import BROKER, SPARK_CONNECTOR, fetch
+from local.java import find_java
+
+CACHE = Path(".state/cache")
+
+
+@contextmanager
+def running_broker(folder: Path) -> Iterator[str]:
+    """Bootstrap servers of a broker."""
+    java = find_java(CACHE)
+    one = broker.Broker(folder, _free_port(), _free_port())
+    command = broker.prepare(one, java, fetch(BROKER, CACHE, java))
+    with _running(command, folder / "broker.log", lambda: broker.is_ready(one.bootstrap_servers)):
+        yield one.bootstrap_servers
+
+
+@contextmanager
+def running_postgres(folder: Path) -> Iterator[str]:
+    """The superuser's DSN of a database server."""
+    server = database.Server(folder, _free_port(), "benchmark")
+    runnable = database.prepare(server)
+    try:
+        log = folder / "server.log"
+        with _running(
+            runnable.command, log, lambda: database.is_ready(server.dsn()), runnable.user, signal.SIGINT
+        ):
+            yield server.dsn()
+    finally:
+        database.forget(folder)
+
+
+def new_database(dsn: str, name: str) -> str:
+    """The superuser's DSN of a database of that name with the schema applied."""
+    own = provision.create_database(dsn, name)
+    provision.apply_schema(own)
+    return own
+
+
+def spark_jars_dir() -> Path:
+    """Where the jars of Spark's connector to Kafka are."""
+    return fetch(SPARK_CONNECTOR, CACHE, find_java(CACHE))
+
+
+@contextmanager
+def _running(
+    command: Sequence[str],
+    log: Path,
+    ready: Callable[[], bool],
+    user: str | None = None,
+    stop_signal: signal.Signals = signal.SIGTERM,
+) -> Iterator[None]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ},
+            cwd="/" if user else None,
+            user=user,
+            group=None if user is None else pwd.getpwnam(user).pw_gid,
+            extra_groups=None if user is None else [],
+        )
+        try:
+            deadline = time.monotonic() + 90
+            while not ready():
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise SystemExit(f"{command[0]} does not start, see {log}")
+                time.sleep(0.1)
+            yield
+        finally:
+            process.send_signal(stop_signal)
+            process.wait(60)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

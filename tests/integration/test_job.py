@@ -1,0 +1,387 @@
+"""The job as it runs: Spark, a real broker, a real Postgres, and what may happen to them."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+import psutil
+import psycopg2
+import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from model import market, reference
+from model.market import T0_US
+from model.proxy import Proxy, proxy
+from psycopg2.extensions import parse_dsn
+
+from local import provision
+from producer.trade import Trade, message_key, to_wire
+
+TRADE = Trade("binance", "BTC-USDT", 1, None, Decimal("100.5"), Decimal("2"), "buy", T0_US, T0_US + 1000, "ws")
+HOUR_US = 3_600_000_000
+
+
+@dataclass
+class Job:
+    """A running job: the Python driver, its JVM and the JVM's Python workers."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    metrics_url: str
+
+    def everything(self, act: Callable[[psutil.Process], None]) -> None:
+        root = psutil.Process(self.process.pid)
+        for process in [root, *root.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):  # the JVM has a short-lived child now and then
+                act(process)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+
+@dataclass
+class World:
+    """A topic, a database, and jobs between them."""
+
+    bootstrap_servers: str
+    topic: str
+    dsn: str
+    network: Proxy
+    environ: dict[str, str]
+    folder: Path
+    free_port: Callable[[], int]
+    producer: KafkaProducer
+    connection: Any
+    jobs: list[Job] = field(default_factory=list)
+
+    def start(self, *arguments: str) -> Job:
+        port = self.free_port()
+        log = self.folder / f"job_{len(self.jobs)}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "spark_processor.job", *arguments],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **self.environ, "JOB_METRICS_PORT": str(port)},
+                start_new_session=True,
+            )
+        self.jobs.append(Job(process, log, f"http://127.0.0.1:{port}/metrics"))
+        return self.jobs[-1]
+
+    def publish(self, values: Sequence[bytes | None], partition: int = 0, key: bytes | None = None) -> list[int]:
+        """The offsets that the messages got."""
+        futures = [self.producer.send(self.topic, value, key=key, partition=partition) for value in values]
+        self.producer.flush()
+        return [future.get(10).offset for future in futures]
+
+    def send(self, trades: Sequence[Trade], partition: int = 0) -> list[int]:
+        key = message_key(trades[0].exchange, trades[0].symbol)
+        return self.publish([to_wire(trade) for trade in trades], partition, key)
+
+    def query(self, statement: str, *values: Any) -> list[Any]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            return cursor.fetchall()
+
+    def end_offsets(self) -> dict[str, int]:
+        consumer = KafkaConsumer(bootstrap_servers=self.bootstrap_servers)
+        partitions = [TopicPartition(self.topic, number) for number in consumer.partitions_for_topic(self.topic)]
+        ends = consumer.end_offsets(partitions)
+        consumer.close()
+        return {str(place.partition): offset for place, offset in ends.items() if offset}
+
+    def in_the_topic(self) -> int:
+        """How many messages the broker still has."""
+        consumer = KafkaConsumer(bootstrap_servers=self.bootstrap_servers)
+        partitions = [TopicPartition(self.topic, number) for number in consumer.partitions_for_topic(self.topic)]
+        messages = sum(consumer.end_offsets(partitions).values()) - sum(
+            consumer.beginning_offsets(partitions).values()
+        )
+        consumer.close()
+        return messages
+
+    def processed(self, within_s: float = 240) -> None:
+        """Returns when a batch has passed all that is in the topic now."""
+        ends = self.end_offsets()
+
+        def passed() -> bool:
+            rows = self.query("select positions from batches order by batch_no desc limit 1")
+            return bool(rows) and all(rows[0][0].get(partition, 0) >= end for partition, end in ends.items())
+
+        wait_until(passed, within_s, f"a batch that ends at {ends}", self.jobs[-1].log)
+
+    def bars(self, exchange: str, symbol: str) -> dict[int, reference.Bar]:
+        rows = self.query(
+            """select extract(epoch from window_start)::bigint / 60, open, high, low, close, volume, quote_volume,
+                      trade_count, taker_buy_volume, taker_buy_quote_volume, first_trade_id, last_trade_id
+               from trades_1min_agg where exchange = %s and symbol = %s""",
+            exchange,
+            symbol,
+        )
+        return {minute: reference.Bar(*values) for minute, *values in rows}
+
+    def seen(self, exchange: str, symbol: str) -> str:
+        found = self.query("select seen::text from coverage where exchange = %s and symbol = %s", exchange, symbol)
+        return str(found[0][0])
+
+    def everything(self) -> list[Any]:
+        return [
+            self.query(f"select * from {table} order by 1, 2, 3")  # noqa: S608 - names of this file
+            for table in ("trades_1min_agg", "latest_prices", "rejected_messages")
+        ] + self.query("select exchange, symbol, seen::text, wanted::text from coverage order by 1, 2")
+
+
+@pytest.fixture(scope="module")
+def world(
+    kafka_bootstrap_servers: str,
+    new_topic: Callable[[], str],
+    postgres_dsn: str,
+    spark_jars_dir: Path,
+    free_port: Callable[[], int],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[World]:
+    topic, folder = new_topic(), tmp_path_factory.mktemp("job")
+    writer = provision.create_login(postgres_dsn, "job_of_the_tests", "secret", "crypto_writer")
+    with proxy(int(parse_dsn(postgres_dsn)["port"])) as network:
+        environ = {
+            "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap_servers,
+            "KAFKA_TOPIC": topic,
+            "POSTGRES_DSN": provision.changed(writer, port=str(network.port)),
+            "SPARK_JARS_DIR": str(spark_jars_dir),
+            "SPARK_MASTER_URL": "local[2]",
+            "CHECKPOINT_DIR": str(folder / "checkpoint"),
+            "TRIGGER_INTERVAL": "0 seconds",
+            "LOCK_IDLE_S": "3",
+            "LOG_EVERY_S": "1",
+        }
+        connection = psycopg2.connect(postgres_dsn)
+        connection.autocommit = True
+        producer = KafkaProducer(bootstrap_servers=kafka_bootstrap_servers)
+        one = World(
+            kafka_bootstrap_servers, topic, postgres_dsn, network, environ, folder, free_port, producer, connection
+        )
+        yield one
+        producer.close()
+        for job in one.jobs:
+            if job.process.poll() is None:
+                job.everything(psutil.Process.kill)
+                job.process.wait()
+        connection.close()
+
+
+@pytest.fixture
+def job(world: World) -> Job:
+    """A job that runs: the one of the test before, or a new one."""
+    for one in world.jobs:
+        if one.process.poll() is None:
+            return one
+    return world.start()
+
+
+def wait_until(condition: Callable[[], object], within_s: float, what: str, log: Path | None = None) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > deadline:
+            end = "" if log is None else "\n" + "\n".join(log.read_text(errors="replace").splitlines()[-40:])
+            pytest.fail(f"not within {within_s:g} s: {what}{end}")
+        time.sleep(0.02)
+
+
+def series(symbol: str, first_id: int, last_id: int, every_us: int = 1_000_000) -> list[Trade]:
+    return [
+        replace(
+            TRADE,
+            symbol=symbol,
+            trade_id=trade_id,
+            prev_trade_id=trade_id - 1,
+            price=Decimal(100 + trade_id % 7),
+            traded_at_us=T0_US + trade_id * every_us,
+            received_at_us=T0_US + trade_id * every_us + 1000,
+        )
+        for trade_id in range(first_id, last_id + 1)
+    ]
+
+
+@pytest.mark.usefixtures("job")
+def test_duplicates_disorder_and_trades_hours_late_change_no_bar(world: World) -> None:
+    random = Random(7)
+    trades = series("DISORDER-USDT", 1, 600, every_us=20_000_000)  # over three hours
+    held_back, prompt = trades[100:160], trades[:100] + trades[160:]
+    shuffled = sorted(prompt * 2, key=lambda trade: trade.trade_id + random.uniform(0, 200))
+    world.send(shuffled[:500])
+    world.processed()
+    world.send(shuffled[500:])
+    world.processed()
+    assert world.seen("binance", "DISORDER-USDT") == "{[1,101),[161,601)}"
+    late = [replace(trade, source="rest", received_at_us=trade.traded_at_us + 5 * HOUR_US) for trade in held_back]
+    world.send(late)
+    world.processed()
+    assert world.bars("binance", "DISORDER-USDT") == reference.bars(trades)
+    assert world.seen("binance", "DISORDER-USDT") == "{[1,601)}"
+    proven = world.query("select count(proven_at), count(*) from trades_1min_agg where symbol = 'DISORDER-USDT'")
+    assert proven == [(199, 201)]  # all but the first and the last
+
+
+@pytest.mark.usefixtures("job")
+def test_a_symbol_over_two_partitions_is_counted_once(world: World) -> None:
+    trades = series("SPREAD-USDT", 1, 200)
+    for partition, part in ((0, trades[::2] + trades[50:70]), (5, trades[1::2] + trades[60:80])):
+        world.producer.flush()
+        world.send(part, partition)
+    world.processed()
+    assert world.bars("binance", "SPREAD-USDT") == reference.bars(trades)
+
+
+@pytest.mark.usefixtures("job")
+def test_every_message_that_is_no_trade_is_kept_with_its_place_and_reason(world: World) -> None:
+    bad = market.no_trades("binance", "BTC-USDT")
+    known = replace(TRADE, symbol="JUMP-USDT")
+    world.send([known])
+    world.processed()
+    bad["trade_id more than 1000000000 above the symbol's top 1: 2000000000"] = to_wire(
+        replace(known, trade_id=2 * 10**9)
+    )
+    offsets = world.publish(list(bad.values()), partition=2, key=b"a\0key")
+    world.processed()
+    found = world.query(
+        """select "offset", key, value, reason from rejected_messages where topic = %s and "partition" = 2
+           order by "offset" """,
+        world.topic,
+    )
+    assert [(o, bytes(k), None if v is None else bytes(v), r) for o, k, v, r in found] == [
+        (offset, b"a\0key", value, reason) for offset, (reason, value) in zip(offsets, bad.items(), strict=True)
+    ]
+
+
+@pytest.mark.usefixtures("job")
+def test_ids_that_really_jumped_are_taken_once_wanted_is_opened_there(world: World) -> None:
+    before = replace(TRADE, symbol="LEAP-USDT")
+    after = replace(before, trade_id=5 * 10**9, traded_at_us=T0_US + 60_000_000, received_at_us=T0_US + 60_000_000)
+    world.send([before])
+    world.processed()
+    world.query("select open_wanted('binance', 'LEAP-USDT', %s)", 5 * 10**9)
+    world.send([after])
+    world.processed()
+    assert world.bars("binance", "LEAP-USDT") == reference.bars([before, after])
+    assert world.query("select seen::text, wanted::text from coverage where symbol = 'LEAP-USDT'") == [
+        ("{[1,2),[5000000000,5000000001)}", "{[1,2),[5000000000,)}")
+    ]
+
+
+@pytest.mark.usefixtures("job")
+def test_where_two_messages_contradict_each_other_the_first_stands(world: World) -> None:
+    trades = series("CONTRARY-USDT", 1, 3)
+    world.send(trades)
+    world.processed()
+    world.send([replace(trade, price=Decimal(9)) for trade in trades])
+    other = replace(TRADE, symbol="CONTRARY-USDT", exchange="kucoin", trade_id=20)
+    world.send([other, replace(other, trade_id=30, prev_trade_id=10)], partition=1)
+    world.processed()
+    assert world.bars("binance", "CONTRARY-USDT") == reference.bars(trades)
+    assert world.bars("kucoin", "CONTRARY-USDT") == reference.bars([other, replace(other, trade_id=30)])
+    assert world.seen("kucoin", "CONTRARY-USDT") == "{[11,31)}"
+    assert world.query("select max(contradictions) from batches") == [(1,)]
+
+
+def test_its_counts_and_lags_are_metrics(world: World, job: Job) -> None:
+    world.send(series("METRICS-USDT", 1, 5))
+    world.processed()
+
+    def shown() -> bool:
+        lines = httpx.get(job.metrics_url).text.splitlines()
+        return any(line.startswith('job_messages_total{outcome="trades"} ') for line in lines)
+
+    wait_until(shown, 10, "trades in the metrics")
+    names = {line.split("{")[0].split(" ")[0] for line in httpx.get(job.metrics_url).text.splitlines()}
+    assert names >= {
+        *("job_messages_total", "job_batch_seconds_count", "job_lag_seconds", "job_lag_messages"),
+        *("job_contradictions_total", "job_time_falls_total", "job_input_messages_per_second"),
+    }
+
+
+def test_a_database_that_is_away_is_waited_for(world: World, job: Job) -> None:
+    trades = series("AWAY-USDT", 1, 50)
+    world.network.cut()
+    world.send(trades)
+    wait_until(lambda: "the database is away" in job.log.read_text(errors="replace"), 60, "a warning", job.log)
+    world.network.mend()
+    world.processed()
+    assert world.bars("binance", "AWAY-USDT") == reference.bars(trades)
+
+
+def test_what_the_broker_dropped_is_a_hole_and_the_job_goes_on(world: World, job: Job) -> None:
+    trades = series("DROPPED-USDT", 1, 20)
+    world.send(trades[:5], partition=4)
+    world.processed()
+    job.everything(psutil.Process.suspend)
+    offsets = world.send(trades[5:], partition=4)
+    admin = KafkaAdminClient(bootstrap_servers=world.bootstrap_servers)
+    admin.delete_records({TopicPartition(world.topic, 4): offsets[10]})
+    admin.close()
+    job.everything(psutil.Process.resume)
+    world.processed()
+    assert world.seen("binance", "DROPPED-USDT") == "{[1,6),[16,21)}"
+    missing = world.query("select missing_ids('binance', 'DROPPED-USDT', to_timestamp(0), now())::text")
+    assert missing == [("{[6,16)}",)]
+
+
+@pytest.mark.timeout(900)
+def test_jobs_that_are_killed_stopped_doubled_and_replayed_change_no_bar(world: World, job: Job) -> None:
+    trades = series("KILLED-USDT", 1, 3000, every_us=300_000)
+
+    # killed as soon as a batch is committed: Spark has not noted it yet
+    batches = world.query("select max(batch_no) from batches")
+    world.send(trades[:1000])
+    wait_until(lambda: world.query("select max(batch_no) from batches") != batches, 90, "a batch", job.log)
+    job.everything(psutil.Process.kill)
+    job.process.wait()
+    shutil.rmtree(world.environ["CHECKPOINT_DIR"])
+    world.send(trades[900:1500])
+
+    second = world.start()
+    world.processed()
+    assert world.bars("binance", "KILLED-USDT") == reference.bars(trades[:1500])
+
+    # stopped while it holds the lock: another one takes over
+    world.send(trades[1500:2000])
+    wait_until(lambda: world.query(LOCKED)[0][0], 60, "a batch in progress", second.log)
+    second.everything(psutil.Process.suspend)
+    world.send(trades[1900:2500])
+    third = world.start()
+    world.processed()
+    assert world.bars("binance", "KILLED-USDT") == reference.bars(trades[:2500])
+
+    # and comes back: two at once
+    second.everything(psutil.Process.resume)
+    for begin in range(2500, 3000, 100):
+        world.send(trades[begin : begin + 100])
+    world.processed()
+    assert [second.stop(), third.stop()] == [0, 0]
+    assert world.bars("binance", "KILLED-USDT") == reference.bars(trades)
+    assert world.seen("binance", "KILLED-USDT") == "{[1,3001)}"
+
+    before = world.everything()
+    last_batch = world.query("select max(batch_no) from batches")[0][0]
+    replay = world.start("--replay", "--once")
+    assert replay.process.wait(120) == 0
+    read = world.query("select sum(messages) from batches where batch_no > %s", last_batch)
+    assert read == [(world.in_the_topic(),)]
+    assert world.everything() == before
+
+
+LOCKED = """
+    select exists (select from pg_locks where locktype = 'advisory' and granted and objid = 4711
+                   and database = (select oid from pg_database where datname = current_database()))
+"""
