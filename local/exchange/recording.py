@@ -37,8 +37,8 @@ class Recording:
 class ReplayClock:
     """What time it is in the market of the replayed symbol.
 
-    start_us, end_us: times of the first and last recorded trade, moved. started_us: when playing began, None
-    while it waits for a first subscriber.
+    start_us: when the played axis begins. end_us: time of the last recorded trade, moved. started_us: when playing
+    began, None while it waits for a first subscriber.
     """
 
     start_us: int
@@ -89,6 +89,12 @@ def read_recording(path: Path) -> Recording:
 def moved(recording: Recording, shift_us: int) -> list[RawTrade]:
     """The recorded trades on an axis moved by shift_us."""
     return [trade._replace(traded_at_us=trade.traded_at_us + shift_us) for trade in recording.trades]
+
+
+def begins_at_us(recording: Recording) -> int:
+    """When playing begins: a minute before the first recorded one, for the bar of a minute can only be proven by
+    whoever saw the trade before it."""
+    return (recording.trades[0].traded_at_us // MINUTE_US - 1) * MINUTE_US
 
 
 def shift_to(recording: Recording, end_by_us: int) -> int:

@@ -14,7 +14,15 @@ from typing import Any
 
 from local.exchange.listing import Listing, expand, listing
 from local.exchange.market import Segment, SymbolMarket, level_for
-from local.exchange.recording import MINUTE_US, Recording, ReplayClock, moved, read_recording, shift_to
+from local.exchange.recording import (
+    MINUTE_US,
+    Recording,
+    ReplayClock,
+    begins_at_us,
+    moved,
+    read_recording,
+    shift_to,
+)
 from local.exchange.settings import ExchangeSettings
 from local.exchange.synthetic import RawTrade
 
@@ -115,7 +123,7 @@ def open_world(settings: ExchangeSettings, now_us: Callable[[], int] = wall_cloc
 
     clock = None
     if recording:
-        first, last = recording.trades[0].traded_at_us + shift_us, recording.trades[-1].traded_at_us + shift_us
+        first, last = begins_at_us(recording) + shift_us, recording.trades[-1].traded_at_us + shift_us
         clock = ReplayClock(first, last, state["replay"]["speed"], state["replay"]["started_us"])
     world = World(markets, replayed, clock, shift_us, lambda w: _write(path, state, w), now_us)
     if state["rate_per_symbol"] != rate:  # the setting changed: from now on, not in the past
@@ -131,13 +139,13 @@ def _new_state(settings: ExchangeSettings, now_us: int) -> dict[str, Any]:
     replay = None
     if settings.recording:
         recording = read_recording(settings.recording)
-        length_us = recording.trades[-1].traded_at_us - recording.trades[0].traded_at_us
+        length_us = recording.trades[-1].traded_at_us - begins_at_us(recording)
         over = settings.replay == "past"
         shift_us = shift_to(recording, now_us if over else now_us + int(length_us / settings.speed))
         begun_us = now_us - length_us if over else now_us if settings.replay == "start" else None
         replay = {"shift_us": shift_us, "speed": settings.speed, "started_us": begun_us}
         if over:  # an axis that lies in the past is over at any speed
-            replay |= {"speed": 1.0, "started_us": recording.trades[0].traded_at_us + shift_us}
+            replay |= {"speed": 1.0, "started_us": begins_at_us(recording) + shift_us}
     return {
         "format": _FORMAT,
         "seed": settings.seed,

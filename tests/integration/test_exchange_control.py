@@ -65,10 +65,14 @@ def trade(socket: WebSocket) -> Any:
 
 
 def trades_until(socket: WebSocket, condition: Callable[[], object]) -> list[Any]:
-    """The trades that come until a condition holds, and 200 more."""
-    deadline = time.monotonic() + 15
-    found = []
+    """The trades that come until a condition holds, all that were sent by then, and 200 more."""
+    deadline = time.monotonic() + 60
+    found = [trade(socket)]
     while not condition():
+        assert time.monotonic() < deadline
+        found.append(trade(socket))
+    held_at_us = time.time_ns() // 1000
+    while found[-1]["E"] <= held_at_us:
         assert time.monotonic() < deadline
         found.append(trade(socket))
     return found + [trade(socket) for _ in range(200)]
@@ -244,14 +248,21 @@ def test_the_recording_plays_from_the_first_subscription_and_goes_on_without_a_h
     with simulator(tmp_path, recording=TRADES, speed=500, rate=100) as one:
         assert one.control.status()["replay"]["state"] == "waiting"
         with connect(one, "trxusdt@trade") as socket:
-            events = [trade(socket) for _ in range(10_500)]
+            events = [trade(socket)]
+            while events[-1]["t"] < last_id + 500:
+                events.append(trade(socket))
         replay = one.control.status()["replay"]
-    assert [e["t"] for e in events] == list(range(first_id, first_id + 10_500))
+    begins_id = events[0]["t"]
+    assert [e["t"] for e in events] == list(range(begins_id, last_id + 501))
+    recorded = events[first_id - begins_id :]
+    # made-up ones of the minute before come first, so that the first recorded minute can be proven
+    assert replay["start_us"] == recorded[0]["T"] // 60_000_000 * 60_000_000 - 60_000_000
+    assert replay["start_us"] <= events[0]["T"] < events[first_id - begins_id - 1]["T"] < recorded[0]["T"]
     assert all(e["T"] <= e["E"] for e in events)
     assert all(a["T"] <= b["T"] for a, b in pairwise(events))
     assert (replay["first_trade_id"], replay["last_trade_id"], replay["state"]) == (first_id, last_id, "over")
     assert replay["shift_us"] % 60_000_000 == 0
-    assert (events[0]["T"], events[9999]["T"]) == (replay["start_us"], replay["end_us"])
+    assert recorded[9999]["T"] == replay["end_us"]
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])

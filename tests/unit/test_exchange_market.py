@@ -135,9 +135,11 @@ def test_a_replay_is_never_ahead_of_the_clock_and_ends_in_the_present(tmp_path: 
     clock = waiting.clock
     assert clock is not None
     assert clock.state_at(NOW_US) == "waiting"
-    assert waiting.count_of(waiting.markets["binance:TRX-USDT"]) == waiting.markets["binance:TRX-USDT"].index_of(
-        548_321_769
-    )
+    market = waiting.markets["binance:TRX-USDT"]
+    first = market.index_of(548_321_769)
+    recorded_at_us = next(market.trades(first, first + 1)).traded_at_us
+    assert clock.start_us == recorded_at_us // (60 * SECOND_US) * 60 * SECOND_US - 60 * SECOND_US
+    assert waiting.count_of(market) == market.index_at(clock.start_us)
     waiting.begin_replay()
     started = waiting.clock
     assert started is not None
