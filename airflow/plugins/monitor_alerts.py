@@ -30,7 +30,8 @@ def settle_stream(db: "connection", state: StreamState | None, driver: str, trou
 
     state: None where the broker could not be asked; trouble then says why. driver: what the master says of it.
     """
-    down, behind = [], []
+    down: list[Condition] = []
+    behind: list[Condition] = []
     if state is None:
         down.append(Condition(STREAM, f"{trouble}. Driver: {driver}.", "broker"))
     elif not state.passed:

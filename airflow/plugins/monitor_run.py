@@ -14,8 +14,8 @@ import gaps as ledger
 import mail
 import monitor_alerts
 import stream as reading
-from airflow.exceptions import AirflowSkipException
 from airflow.providers.common.compat.sdk import conf
+from airflow.sdk.exceptions import AirflowSkipException
 from monitor_settings import MonitorSettings
 from pipeline_access import database, past
 from raw_trades import publishing

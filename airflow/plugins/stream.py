@@ -4,6 +4,7 @@ Only what is missing after the job has passed the ends is missing: lag is not lo
 positions, which each batch stores in the transaction of its trades, are waited for.
 """
 
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ Offsets = Mapping[int, int]  # by partition, the next one
 
 _POLL_S = 0.5
 _KAFKA_TIMEOUT_MS = 15_000
+_CONNECT_TIMEOUT_S = 5.0
 
 
 class BrokerAway(RuntimeError):
@@ -145,6 +147,7 @@ def _consumer(bootstrap_servers: str):  # type: ignore[no-untyped-def]  # kafka-
     from kafka import KafkaConsumer
     from kafka.errors import KafkaError
 
+    _check_listening(bootstrap_servers)
     try:
         return KafkaConsumer(
             bootstrap_servers=bootstrap_servers.split(","),
@@ -155,3 +158,17 @@ def _consumer(bootstrap_servers: str):  # type: ignore[no-untyped-def]  # kafka-
         )
     except (KafkaError, OSError) as error:
         raise BrokerAway(f"the broker {bootstrap_servers} does not answer: {error!r}") from error
+
+
+def _check_listening(bootstrap_servers: str) -> None:
+    """A consumer that finds no broker leaves a thread that tries for ever: it is made only if one listens."""
+    troubles = []
+    for server in bootstrap_servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), _CONNECT_TIMEOUT_S).close()
+        except (OSError, ValueError) as error:
+            troubles.append(f"{server}: {error}")
+        else:
+            return
+    raise BrokerAway(f"the broker {bootstrap_servers} does not answer ({'; '.join(troubles)})")

@@ -1,7 +1,6 @@
 """A market, a database in the monitor's role, a broker, and the job's kernel and store in a thread, no Spark."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
