@@ -95,7 +95,7 @@ def build(
         settings.spark_worker_cores,
         settings.spark_worker_memory,
     )
-    airflow = _airflow(settings, spark, folder, postgres_dsn, passwords)
+    airflow = _airflow(settings, spark, spark_jars, folder, postgres_dsn, passwords)
     assignments = {
         "POSTGRES_DSN": reader_dsn,
         "POSTGRES_WRITER_DSN": writer_dsn,
@@ -201,8 +201,15 @@ def _broker(kafka: broker.Broker, command: Sequence[str]) -> Program:
 
 
 def _airflow(
-    settings: DemoSettings, spark: cluster.Cluster, folder: Path, postgres_dsn: str, passwords: Passwords
+    settings: DemoSettings,
+    spark: cluster.Cluster,
+    spark_jars: Path,
+    folder: Path,
+    postgres_dsn: str,
+    passwords: Passwords,
 ) -> orchestration.Airflow:
+    # the driver's JVM is up before the job can say what it needs
+    connector = ",".join(str(jar) for jar in sorted(spark_jars.glob("*.jar")))
     return orchestration.Airflow(
         folder=folder / "airflow",
         venv=settings.airflow_venv.resolve(),
@@ -220,7 +227,7 @@ def _airflow(
             spark_version,
             Path(sys.executable),
             Path(__file__).parent.parent / "spark_processor" / "job.py",
-            cluster.JOB_PROPERTIES,
+            {**cluster.JOB_PROPERTIES, "spark.jars": connector},
         ),
         smtp=orchestration.Smtp(HOST, settings.smtp_port, "pipeline@localhost", settings.alert_email_to),
         port=settings.airflow_port,
