@@ -162,6 +162,5 @@ with DAG(
         task_id="audit",
         trigger_dag_id="crypto_pipeline_audit_dag",
         conf=planned["audit"],
-        trigger_rule="none_skipped",  # also what was filled of a run with failures; not after a rejected plan
         retries=2,
     )

@@ -163,7 +163,7 @@ def audit_symbol(
     _note(db, exchange, symbol, period)
     _conclude(db, exchange, symbol, period)
     (counts,) = rows(db, "count_minutes", exchange=exchange, symbol=symbol, start=period.start, end=period.end)
-    return SymbolAudit(exchange, symbol, *counts, rebuilt=rebuilt)
+    return SymbolAudit(exchange, symbol, **counts._asdict(), rebuilt=rebuilt)
 
 
 def fetch_candles(db: "connection", past: Past, exchange: str, symbol: str, period: Period) -> int:

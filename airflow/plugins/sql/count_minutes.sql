@@ -1,10 +1,10 @@
--- in the order of SymbolAudit
+-- the counts of SymbolAudit
 select
-    count(*) filter (where completeness = 'proven'),
-    count(*) filter (where completeness = 'attested'),
-    count(*) filter (where completeness = 'empty'),
-    count(*) filter (where completeness = 'unproven'),
-    count(*) filter (where verdict = 'equal'),
-    count(*) filter (where verdict = 'different'),
-    count(*) filter (where verdict = 'no candle')
+    count(*) filter (where completeness = 'proven') as proven,
+    count(*) filter (where completeness = 'attested') as attested,
+    count(*) filter (where completeness = 'empty') as empty,
+    count(*) filter (where completeness = 'unproven') as unproven,
+    count(*) filter (where verdict = 'equal') as equal,
+    count(*) filter (where verdict = 'different') as different,
+    count(*) filter (where verdict = 'no candle') as without_candle
 from audited_minutes(%(exchange)s, %(symbol)s, %(start)s, %(end)s)

@@ -13,6 +13,7 @@ from psycopg2.extensions import connection
 
 from local.exchange.control import Control
 from local.exchange.launch import Simulator, simulator
+from local.provision import create_login
 from producer.trade import Trade
 from spark_processor.kernel import MESSAGES, evaluate
 from spark_processor.store import Store
@@ -35,20 +36,24 @@ def past_exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulato
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A database that a job fills from a topic."""
+    """A database that a job fills from a topic.
+
+    db: of a user with the rights of Airflow's tasks. owner: of the tests themselves.
+    """
 
     db: connection
+    owner: connection
     dsn: str
     bootstrap_servers: str
     topic: str
 
     def rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
-        with self.db, self.db.cursor() as cursor:
+        with self.owner, self.owner.cursor() as cursor:
             cursor.execute(query, values)
             return cursor.fetchall()
 
     def change(self, statement: str, *values: object) -> int:
-        with self.db, self.db.cursor() as cursor:
+        with self.owner, self.owner.cursor() as cursor:
             cursor.execute(statement, values)
             return cursor.rowcount
 
@@ -62,16 +67,18 @@ class Pipeline:
 def pipeline(new_database: Callable[[], str], kafka_bootstrap_servers: str, topic: str) -> Iterator[Pipeline]:
     """A database and a topic of the test's own, with a job that runs."""
     dsn = new_database()
-    db = psycopg2.connect(dsn)
+    db = psycopg2.connect(create_login(dsn, "airflow_tasks", "secret", "crypto_monitor"))
+    owner = psycopg2.connect(dsn)
     stopping = threading.Event()
     job = threading.Thread(target=_run, args=(dsn, kafka_bootstrap_servers, topic, stopping), name="job")
     job.start()
     try:
-        yield Pipeline(db, dsn, kafka_bootstrap_servers, topic)
+        yield Pipeline(db, owner, dsn, kafka_bootstrap_servers, topic)
     finally:
         stopping.set()
         job.join()
         db.close()
+        owner.close()
 
 
 def _run(dsn: str, bootstrap_servers: str, topic: str, stopping: threading.Event) -> None:
