@@ -102,36 +102,30 @@ class Stack:
 
     def processes(self) -> set[str]:
         """The ids of drivers of which a process is alive."""
-        found = set()
-        work_dir = str(self.spark.folder.resolve() / "work")
-        for process in psutil.process_iter(["cmdline"]):
-            for word in process.info["cmdline"] or []:
-                if word.startswith(f"{work_dir}/driver-"):
-                    found.add(word.removeprefix(f"{work_dir}/").split("/")[0])
-        return found
-
-    def applications(self) -> list[psutil.Process]:
-        """The Python processes of the application."""
-        path = str(self.folder / "stream_application.py")
-        found = {
-            process.pid: process
-            for process in psutil.process_iter(["cmdline", "ppid"])
-            if len(process.info["cmdline"] or []) > 1
-            and "python" in process.info["cmdline"][0]
-            and path in process.info["cmdline"]
+        work_dir = f"{self.spark.folder.resolve()}/work/"
+        return {
+            word.removeprefix(work_dir).split("/")[0]
+            for command in command_lines().values()
+            for word in command
+            if word.startswith(f"{work_dir}driver-")
         }
+
+    def applications(self) -> list[int]:
+        """The process ids of the application in Python."""
+        path = str(self.folder / "stream_application.py")
+        found = [pid for pid, command in command_lines().items() if "python" in command[0] and path in command[1:]]
         # for a moment, what it starts looks like itself
-        return [process for process in found.values() if process.info["ppid"] not in found]
+        return [pid for pid in found if parent(pid) not in (None, *found)]
 
     def gone(self) -> bool:
         """Whether nothing of any driver is left."""
         return not self.processes() and not self.applications()
 
-    def driver_process(self, driver_id: str) -> psutil.Process:
-        for process in psutil.process_iter(["cmdline"]):
-            if any(f"/work/{driver_id}/" in word for word in process.info["cmdline"] or []):
-                return process
-        raise AssertionError(f"no process of {driver_id}")
+    def kill_driver(self, driver_id: str) -> None:
+        """With -9, the Java process on its worker."""
+        pid = self._java_of(driver_id)
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
 
     def driver_ids(self) -> list[str]:
         """Those that the master calls active."""
@@ -139,18 +133,27 @@ class Stack:
         return [driver["id"] for driver in page["activedrivers"]]
 
     def started(self) -> str | None:
-        """The id of the one driver that runs, with its application; None while there is none."""
+        """The id of the one driver that the master calls running and whose application runs; None without one."""
         page = httpx.get(f"{self.spark.master_ui_url}/json/", timeout=10).json()
-        running = [driver["id"] for driver in page["activedrivers"] if driver["state"] == "RUNNING"]
-        if len(running) == 1 and len(self.applications()) == 1:
-            return str(running[0])
-        return None
+        running = [str(driver["id"]) for driver in page["activedrivers"] if driver["state"] == "RUNNING"]
+        return running[0] if len(running) == 1 and self._application_of(running[0]) else None
 
     def working(self) -> str | None:
         """The same once its first batch is done, which takes long on a busy machine."""
-        driver_id, applications = self.started(), self.applications()
-        if driver_id and applications and (self.folder / f"batch-of-{applications[0].pid}").exists():
+        driver_id = self.started()
+        if driver_id and (self.folder / f"batch-of-{self._application_of(driver_id)}").exists():
             return driver_id
+        return None
+
+    def _application_of(self, driver_id: str) -> int | None:
+        """The Python process that a driver has started. A dead one's lives on for a moment."""
+        java = self._java_of(driver_id)
+        return next((pid for pid in self.applications() if java and parent(pid) == java), None)
+
+    def _java_of(self, driver_id: str) -> int | None:
+        for pid, command in command_lines().items():
+            if any(f"/work/{driver_id}/" in word for word in command):
+                return pid
         return None
 
     # Airflow, as a person sees it
@@ -220,7 +223,7 @@ class Stack:
                 pass
             if time.monotonic() - started_at > within_s:
                 pytest.fail(f"not within {within_s:g} s: {what}")
-            time.sleep(0.1)
+            time.sleep(0.25)
 
     def finish_runs(self) -> None:
         for run in self.api("GET", f"dags/{DAG_ID}/dagRuns", params={"state": ["queued", "running"]})["dag_runs"]:
@@ -230,7 +233,7 @@ class Stack:
 
     def count_drivers(self) -> None:
         """Remembers the most drivers that were ever alive at once."""
-        while not self._stopped.wait(0.25):
+        while not self._stopped.wait(0.5):
             self.most_drivers = max(self.most_drivers, len(self.processes()))
 
     def stop_counting(self) -> None:
@@ -359,6 +362,26 @@ def answers(url: str) -> bool:
         return httpx.get(url, timeout=2).is_success
     except httpx.TransportError:
         return False
+
+
+def command_lines() -> dict[int, list[str]]:
+    """Of all processes, by their ids."""
+    found = {}
+    for process in psutil.process_iter():  # without attributes: what it notes of them is shared between threads
+        try:
+            command = process.cmdline()
+        except psutil.Error:
+            continue
+        if command:
+            found[process.pid] = command
+    return found
+
+
+def parent(pid: int) -> int | None:
+    try:
+        return int(psutil.Process(pid).ppid())
+    except psutil.Error:
+        return None
 
 
 def free_ports(count: int) -> list[int]:

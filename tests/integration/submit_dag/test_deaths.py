@@ -1,5 +1,7 @@
 """Processes are killed with -9: the driver is replaced when it died, and left alone when another part did."""
 
+import os
+import signal
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -12,7 +14,7 @@ pytestmark = pytest.mark.timeout(900)  # real processes, many of them
 
 def test_a_killed_driver_is_replaced_within_30_s(clean: Any, run_id: str) -> None:
     driver_id = clean.working()
-    clean.driver_process(driver_id).kill()
+    clean.kill_driver(driver_id)
     clean.wait(lambda: clean.started() not in (None, driver_id), "a new driver", within_s=30)
     clean.wait(clean.working, "it works")
     clean.wait(lambda: clean.mails(), "a mail")
@@ -22,7 +24,7 @@ def test_a_killed_driver_is_replaced_within_30_s(clean: Any, run_id: str) -> Non
 
 def test_a_driver_whose_python_process_was_killed_is_replaced_within_30_s(clean: Any, run_id: str) -> None:
     driver_id = clean.working()
-    clean.applications()[0].kill()
+    os.kill(clean.applications()[0], signal.SIGKILL)
     clean.wait(lambda: clean.started() not in (None, driver_id), "a new driver", within_s=30)
     clean.wait(clean.working, "it works")
 
@@ -84,16 +86,16 @@ def test_killed_parts_of_airflow_come_back_to_the_same_driver_and_try(
     clean.wait(lambda: clean.is_deferred(run_id), "a deferred task")
     assert (clean.working(), clean.task(run_id)["try_number"]) == (driver_id, 1)
     # and it is followed again
-    clean.driver_process(driver_id).kill()
+    clean.kill_driver(driver_id)
     clean.wait(lambda: clean.working() not in (None, driver_id), "a new driver that works")
 
 
 def test_a_killed_master_comes_back_to_the_same_driver_and_try(clean: Any, run_id: str) -> None:
-    driver_id, process = clean.working(), clean.applications()[0].pid
+    driver_id, process = clean.working(), clean.applications()[0]
     clean.services["master"].kill()
     clean.services["master"].start()
     clean.wait(lambda: clean.working() == driver_id, "the master knows the driver")
-    assert (clean.applications()[0].pid, clean.task(run_id)["try_number"]) == (process, 1)
+    assert (clean.applications()[0], clean.task(run_id)["try_number"]) == (process, 1)
 
 
 def test_a_worker_that_is_back_after_long_gets_one_new_driver(clean: Any, run_id: str) -> None:
