@@ -32,12 +32,12 @@ psql: ## open the running demo's database, read-only
 	@$(BIN)/python -m local.env --psql
 
 .PHONY: test
-test: lint test-dags ## lint, then all tests but test-faults: under 25 minutes on 2 cores
-	$(BIN)/python -m pytest tests/unit tests/integration tests/e2e --ignore=tests/integration/submit_dag
+test: lint test-dags ## lint, then all tests but the slow ones: under 25 minutes on 2 cores
+	$(BIN)/python -m pytest -m 'not slow' tests/unit tests/integration tests/e2e
 
 .PHONY: test-faults
-test-faults: $(INSTALLED) $(AIRFLOW_INSTALLED) ## kill every part around the Spark driver, and see it replaced or left alone
-	$(BIN)/python -m pytest tests/integration/submit_dag
+test-faults: $(INSTALLED) $(AIRFLOW_INSTALLED) ## the slow tests: the DAGs in a real Airflow, and every part of it killed
+	$(BIN)/python -m pytest -m slow tests/integration
 
 .PHONY: test-unit
 test-unit: $(INSTALLED) ## only the offline tests: seconds

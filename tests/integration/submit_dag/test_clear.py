@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.timeout(900)  # real processes, many of them
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # real processes, many of them
 
 
 def replaced(clean: Any, run_id: str, driver_id: str | None) -> None:

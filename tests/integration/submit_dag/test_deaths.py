@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-pytestmark = pytest.mark.timeout(900)  # real processes, many of them
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # real processes, many of them
 
 
 def test_a_killed_driver_is_replaced_within_30_s(clean: Any, run_id: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 WITHIN_S = 5
 
-pytestmark = pytest.mark.timeout(900)  # real processes, many of them
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # real processes, many of them
 
 
 @pytest.mark.parametrize("state", ["failed", "success", "skipped"])

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-pytestmark = pytest.mark.timeout(900)  # real processes, many of them
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # real processes, many of them
 
 
 def test_a_trigger_brings_a_driver_and_a_deferred_task_that_holds_no_slot(clean: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from local.airflow import PLUGINS_DIR, trigger
 
-pytestmark = pytest.mark.timeout(900)  # real processes, many of them
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # real processes, many of them
 
 
 def reaped(clean: Any, **params: Any) -> dict[str, Any]:
