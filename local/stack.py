@@ -208,8 +208,6 @@ def _airflow(
     postgres_dsn: str,
     passwords: Passwords,
 ) -> orchestration.Airflow:
-    # the driver's JVM is up before the job can say what it needs
-    connector = ",".join(str(jar) for jar in sorted(spark_jars.glob("*.jar")))
     return orchestration.Airflow(
         folder=folder / "airflow",
         venv=settings.airflow_venv.resolve(),
@@ -227,7 +225,8 @@ def _airflow(
             spark_version,
             Path(sys.executable),
             Path(__file__).parent.parent / "spark_processor" / "job.py",
-            {**cluster.JOB_PROPERTIES, "spark.jars": connector},
+            # the driver's JVM is up before the job can say what it needs
+            {**cluster.JOB_PROPERTIES, "spark.driver.extraClassPath": f"{spark_jars}/*"},
         ),
         smtp=orchestration.Smtp(HOST, settings.smtp_port, "pipeline@localhost", settings.alert_email_to),
         port=settings.airflow_port,

@@ -26,12 +26,13 @@ class JarsMissing(RuntimeError):
 @contextmanager
 def session(settings: JobSettings) -> Iterator[SparkSession]:
     """A Spark session for as long as the context lasts. Raises JarsMissing."""
-    jars = sorted(settings.spark_jars_dir.resolve().glob("*.jar"))
-    if not jars:
+    jars_dir = settings.spark_jars_dir.resolve()
+    if not any(jars_dir.glob("*.jar")):
         raise JarsMissing(
             f"SPARK_JARS_DIR={settings.spark_jars_dir} has no jars: it must hold Spark's connector to Kafka, as "
             "python -m local.jars fetches it"
         )
+    connector = f"{jars_dir}/*"
     local = settings.spark_master_url.startswith("local")
     if local:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # nobody else needs its ports
@@ -40,7 +41,9 @@ def session(settings: JobSettings) -> Iterator[SparkSession]:
     spark = (
         SparkSession.builder.appName(APPLICATION)
         .master(settings.spark_master_url)
-        .config("spark.jars", ",".join(str(jar) for jar in jars))
+        # not spark.jars: executors would load the connector beside Spark's own classes, and fail to read their tasks
+        .config("spark.driver.extraClassPath", connector)
+        .config("spark.executor.extraClassPath", connector)
         # in local mode the driver does the reading too
         .config("spark.driver.memory", "1g" if local else "512m")
         .config("spark.executor.memory", "1g")
