@@ -41,7 +41,7 @@ def session(settings: JobSettings) -> Iterator[SparkSession]:
     spark = (
         SparkSession.builder.appName(APPLICATION)
         .master(settings.spark_master_url)
-        # not spark.jars: executors would load the connector beside Spark's own classes, and fail to read their tasks
+        # not spark.jars: executors would load the connector apart from Spark itself, and fail to read their tasks
         .config("spark.driver.extraClassPath", connector)
         .config("spark.executor.extraClassPath", connector)
         # in local mode the driver does the reading too
