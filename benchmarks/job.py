@@ -138,7 +138,7 @@ def _environ(servers: str, dsn: str, folder: Path) -> dict[str, str]:
         "KAFKA_BOOTSTRAP_SERVERS": servers,
         "KAFKA_TOPIC": TOPIC,
         "POSTGRES_DSN": dsn or "unused",
-        "SPARK_JARS_DIR": str(spark_jars_dir()),
+        "KAFKA_CONNECTOR_DIR": str(spark_jars_dir()),
         "SPARK_MASTER_URL": "local[2]",
         "CHECKPOINT_DIR": str(folder / "checkpoint"),
         "JOB_METRICS_PORT": "0",

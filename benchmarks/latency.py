@@ -122,7 +122,7 @@ def _start_job(servers: str, dsn: str, folder: Path, trigger: str) -> subprocess
         "KAFKA_BOOTSTRAP_SERVERS": servers,
         "KAFKA_TOPIC": TOPIC,
         "POSTGRES_DSN": dsn,
-        "SPARK_JARS_DIR": str(spark_jars_dir()),
+        "KAFKA_CONNECTOR_DIR": str(spark_jars_dir()),
         "SPARK_MASTER_URL": "local[2]",
         "CHECKPOINT_DIR": str(folder / "checkpoint"),
         "JOB_METRICS_PORT": "0",

@@ -107,7 +107,7 @@ def build(
         "KUCOIN_REST_URL": source.kucoin_rest_url,
         "SPARK_MASTER_URL": spark.master_url,
         "SPARK_REST_URL": spark.rest_url,
-        "SPARK_JARS_DIR": str(spark_jars),
+        "KAFKA_CONNECTOR_DIR": str(spark_jars),
         "JAVA_HOME": str(java.home),
         "AIRFLOW_URL": airflow.url,
         "AIRFLOW_ADMIN_PASSWORD": airflow.admin_password,

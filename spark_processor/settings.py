@@ -28,7 +28,8 @@ class JobSettings(BaseSettings):
     )
     max_offsets_per_trigger: int = Field(500_000, ge=1, description="most messages in a batch")
     spark_master_url: str = Field("local[2]", min_length=1, description="spark://host:port, or local[cores]")
-    spark_jars_dir: Path = Field(
+    # not SPARK_JARS_DIR: Spark's own scripts set that
+    kafka_connector_dir: Path = Field(
         Path(".state/cache/jars/spark-kafka"), description="the jars of Spark's connector to Kafka"
     )
     job_tasks: int = Field(2, ge=1, description="tasks that a batch is divided among; each keeps a core busy")

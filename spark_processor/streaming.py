@@ -26,11 +26,11 @@ class JarsMissing(RuntimeError):
 @contextmanager
 def session(settings: JobSettings) -> Iterator[SparkSession]:
     """A Spark session for as long as the context lasts. Raises JarsMissing."""
-    jars_dir = settings.spark_jars_dir.resolve()
+    jars_dir = settings.kafka_connector_dir.resolve()
     if not any(jars_dir.glob("*.jar")):
         raise JarsMissing(
-            f"SPARK_JARS_DIR={settings.spark_jars_dir} has no jars: it must hold Spark's connector to Kafka, as "
-            "python -m local.jars fetches it"
+            f"KAFKA_CONNECTOR_DIR={settings.kafka_connector_dir} has no jars: it must hold Spark's connector "
+            "to Kafka, as python -m local.jars fetches it"
         )
     connector = f"{jars_dir}/*"
     local = settings.spark_master_url.startswith("local")
@@ -41,7 +41,6 @@ def session(settings: JobSettings) -> Iterator[SparkSession]:
     spark = (
         SparkSession.builder.appName(APPLICATION)
         .master(settings.spark_master_url)
-        # not spark.jars: executors would load the connector apart from Spark itself, and fail to read their tasks
         .config("spark.driver.extraClassPath", connector)
         .config("spark.executor.extraClassPath", connector)
         # in local mode the driver does the reading too

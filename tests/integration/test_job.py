@@ -159,7 +159,7 @@ def world(
             "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap_servers,
             "KAFKA_TOPIC": topic,
             "POSTGRES_DSN": provision.changed(writer, port=str(network.port)),
-            "SPARK_JARS_DIR": str(spark_jars_dir),
+            "KAFKA_CONNECTOR_DIR": str(spark_jars_dir),
             "SPARK_MASTER_URL": "local[2]",
             "CHECKPOINT_DIR": str(folder / "checkpoint"),
             "TRIGGER_INTERVAL": "0 seconds",
