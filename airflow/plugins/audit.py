@@ -204,7 +204,8 @@ def _conclude(db: "connection", exchange: str, symbol: str, period: Period) -> N
 def _to_rebuild(db: "connection", exchange: str, symbol: str, period: Period, bounds: Bounds) -> list[Period]:
     """Stretches of minutes that differ and were not rebuilt yet, oldest first, within the bounds."""
     bars = rows(db, "bars_to_rebuild", exchange=exchange, symbol=symbol, start=period.start, end=period.end)
-    chosen, trades = [], 0
+    chosen: list[datetime] = []
+    trades = 0
     for window_start, trade_ids in bars[: bounds.minutes]:
         trades += trade_ids
         if trades > bounds.trades and chosen:
