@@ -19,9 +19,10 @@ from pathlib import Path
 import duckdb
 import psycopg2
 
-from benchmarks.servers import new_database, running_broker, running_postgres, spark_jars_dir
+from benchmarks.servers import CACHE, new_database, running_broker, running_postgres, spark_jars_dir
 from benchmarks.usage import Usage
 from local.broker import create_topic
+from local.java import find_java
 
 TOPIC = "benchmark"
 _SHARES = 2
@@ -138,6 +139,7 @@ def _environ(servers: str, dsn: str, folder: Path) -> dict[str, str]:
         "KAFKA_BOOTSTRAP_SERVERS": servers,
         "KAFKA_TOPIC": TOPIC,
         "POSTGRES_DSN": dsn or "unused",
+        "JAVA_HOME": str(find_java(CACHE).home),
         "KAFKA_CONNECTOR_DIR": str(spark_jars_dir()),
         "SPARK_MASTER_URL": "local[2]",
         "CHECKPOINT_DIR": str(folder / "checkpoint"),

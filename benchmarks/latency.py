@@ -22,8 +22,9 @@ from pathlib import Path
 import psycopg2
 from kafka import KafkaProducer
 
-from benchmarks.servers import new_database, running_broker, running_postgres, spark_jars_dir
+from benchmarks.servers import CACHE, new_database, running_broker, running_postgres, spark_jars_dir
 from local.broker import PARTITIONS, create_topic
+from local.java import find_java
 from producer.trade import Trade, message_key, to_wire
 
 TOPIC = "benchmark"
@@ -122,6 +123,7 @@ def _start_job(servers: str, dsn: str, folder: Path, trigger: str) -> subprocess
         "KAFKA_BOOTSTRAP_SERVERS": servers,
         "KAFKA_TOPIC": TOPIC,
         "POSTGRES_DSN": dsn,
+        "JAVA_HOME": str(find_java(CACHE).home),
         "KAFKA_CONNECTOR_DIR": str(spark_jars_dir()),
         "SPARK_MASTER_URL": "local[2]",
         "CHECKPOINT_DIR": str(folder / "checkpoint"),

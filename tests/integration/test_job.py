@@ -25,6 +25,7 @@ from model.proxy import Proxy, proxy
 from psycopg2.extensions import parse_dsn
 
 from local import provision
+from local.java import Java
 from producer.trade import Trade, message_key, to_wire
 
 TRADE = Trade("binance", "BTC-USDT", 1, None, Decimal("100.5"), Decimal("2"), "buy", T0_US, T0_US + 1000, "ws")
@@ -148,6 +149,7 @@ def world(
     kafka_bootstrap_servers: str,
     new_topic: Callable[[], str],
     postgres_dsn: str,
+    java: Java,
     spark_jars_dir: Path,
     free_port: Callable[[], int],
     tmp_path_factory: pytest.TempPathFactory,
@@ -159,6 +161,7 @@ def world(
             "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap_servers,
             "KAFKA_TOPIC": topic,
             "POSTGRES_DSN": provision.changed(writer, port=str(network.port)),
+            "JAVA_HOME": str(java.home),
             "KAFKA_CONNECTOR_DIR": str(spark_jars_dir),
             "SPARK_MASTER_URL": "local[2]",
             "CHECKPOINT_DIR": str(folder / "checkpoint"),
