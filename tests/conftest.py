@@ -7,6 +7,7 @@ or the broker of whoever runs it.
 import itertools
 import os
 import pwd
+import random
 import signal
 import socket
 import subprocess
@@ -26,6 +27,7 @@ from local.jars import BROKER, SPARK_CONNECTOR, fetch
 from local.java import Java, find_java
 
 _SCHEMA_TEMPLATE = "schema_template"
+_ports_named: set[int] = set()
 
 
 @dataclass(frozen=True)
@@ -203,9 +205,13 @@ def running(
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    # below those that the kernel gives to outgoing connections, which could take it before its server does
+    for port in iter(lambda: random.randrange(15_000, 32_000), None):
+        with socket.socket() as probe:
+            if port not in _ports_named and probe.connect_ex(("127.0.0.1", port)) != 0:
+                _ports_named.add(port)
+                return port
+    raise AssertionError("unreachable")
 
 
 def _answers(url: str) -> bool:
