@@ -127,7 +127,7 @@ as $$
         where exchange = _exchange and symbol = _symbol and window_start >= date_trunc('minute', _from, 'UTC')
             and window_start < _to
     ),
-    -- of a minute without a row: is it proven that it has no trade, or may one still come?
+    -- of a minute without a bar of ours: is it proven that it has no trade, or may one still come?
     empty as (
         select
             minutes.window_start,
@@ -155,7 +155,9 @@ as $$
             where exchange = _exchange and symbol = _symbol and window_start > minutes.window_start
             order by window_start limit 1
         ) as after on true
-        where not exists (select from known where known.window_start = minutes.window_start)
+        where not exists (
+            select from known where known.window_start = minutes.window_start and known.source = 'trades'
+        )
     )
     select
         _exchange,
@@ -186,8 +188,9 @@ as $$
         ),
         known.proven_at
     from minutes
-    left join known using (window_start)
     left join empty using (window_start)
+    -- a proof says more than the exchange's candle of a minute without trades
+    left join known on known.window_start = minutes.window_start and empty.proven is not true
     left join lateral (
         select close from bars_1min
         where empty.proven and exchange = _exchange and symbol = _symbol

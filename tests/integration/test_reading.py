@@ -125,6 +125,7 @@ def test_the_grid_fills_minutes_that_are_proven_empty(db: Connection) -> None:
     for number, first_id, last_id in [(0, 10, 19), (1, 20, 29), (3, 30, 39), (5, 50, 59)]:
         bar(db, "binance", number, first_id, last_id, close=number + 1)
     cover(db, "binance", "{[10,40),[50,60)}", confirmed_through=minute(7))
+    candle(db, "binance", 2, close=99)  # the exchange's word on a minute that is proven to be empty
     rows = run(
         db,
         "select window_start, close, volume, trade_count, source, completeness"
