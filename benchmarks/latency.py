@@ -74,7 +74,14 @@ def _measure(servers: str, dsn: str, rate: int, symbols: int, seconds: int) -> l
     connection.autocommit = True
     try:
         with connection.cursor() as cursor:
+            seen_batch = None
             while time.time() < deadline:
+                time.sleep(_LOOK_EVERY_S)
+                cursor.execute("select max(batch_no) from batches")
+                [batch] = cursor.fetchone()
+                if batch == seen_batch:
+                    continue
+                seen_batch = batch
                 cursor.execute("select symbol, trade_id from latest_prices")
                 found, now = cursor.fetchall(), time.time()
                 if found and not visible:
@@ -85,7 +92,6 @@ def _measure(servers: str, dsn: str, rate: int, symbols: int, seconds: int) -> l
                         received = sent.received_at_s[symbol][visible.get(symbol, 0) : newest + 1]
                         ages_s += [now - at_s for at_s in received if at_s > counted_from]
                         visible[symbol] = newest + 1
-                time.sleep(_LOOK_EVERY_S)
     finally:
         ending.set()
         publisher.join()
