@@ -178,19 +178,20 @@ as $$
         coalesce(
             known.completeness,
             case
-                when empty.proven then case
-                    when coalesce((select consecutive_ids from exchanges where exchange = _exchange), true)
-                        then 'proven' else 'attested'
-                end
+                when empty.proven then case when ids.consecutive then 'proven' else 'attested' end
                 when empty.still_open then 'open'
                 else 'incomplete'
             end
         ),
         known.proven_at
     from minutes
+    cross join (
+        select coalesce((select consecutive_ids from exchanges where exchange = _exchange), true) as consecutive
+    ) as ids
     left join empty using (window_start)
-    -- a proof says more than the exchange's candle of a minute without trades
-    left join known on known.window_start = minutes.window_start and empty.proven is not true
+    -- a proof by ids says more than the exchange's candle of a minute without trades; a connection's word does not
+    left join known on known.window_start = minutes.window_start
+        and (empty.proven is not true or not ids.consecutive and known.volume > 0)
     left join lateral (
         select close from bars_1min
         where empty.proven and exchange = _exchange and symbol = _symbol

@@ -46,10 +46,10 @@ def bar(db: Connection, exchange: str, number: int, first_id: int, last_id: int,
     insert(db, "trades_1min_agg", key | prices | volumes | ids)
 
 
-def candle(db: Connection, exchange: str, number: int, close: int = 10) -> None:
+def candle(db: Connection, exchange: str, number: int, close: int = 10, volume: int = 1) -> None:
     prices = dict.fromkeys(["open", "high", "low", "close"], close)
     key = {"exchange": exchange, "symbol": "A-B", "window_start": minute(number)}
-    insert(db, "candles_1min", key | prices | {"volume": 1, "quote_volume": 1})
+    insert(db, "candles_1min", key | prices | {"volume": volume, "quote_volume": volume})
 
 
 def cover(db: Connection, exchange: str, seen: str, confirmed_through: datetime | None = None) -> None:
@@ -145,6 +145,20 @@ def test_the_grid_fills_minutes_that_are_proven_empty(db: Connection) -> None:
         (minute(6), Decimal(6), none, 0, "trades", "proven"),
         (minute(7), None, None, None, None, "open"),
         (minute(8), None, None, None, None, "open"),
+    ]
+
+
+def test_an_attested_empty_minute_yields_to_a_candle_with_trades(db: Connection) -> None:
+    for number, first_id, last_id in [(0, 10, 19), (1, 20, 29), (4, 30, 39)]:
+        bar(db, "kucoin", number, first_id, last_id, close=number)
+    cover(db, "kucoin", "{[10,40)}")
+    candle(db, "kucoin", 2, close=99)
+    candle(db, "kucoin", 3, close=99, volume=0)  # the exchange's, too, says that there was no trade
+    grid = "select close, volume, source, completeness from bars_1min_grid('kucoin', 'A-B', %s, %s)"
+    assert run(db, grid, minute(1), minute(4)) == [
+        (1, 1, "trades", "attested"),
+        (99, 1, "candle", "candle"),
+        (99, 0, "trades", "attested"),
     ]
 
 
