@@ -47,8 +47,9 @@ def show(
         while True:
             for row in read(dsn, symbols):
                 console.print(line(row), highlight=False, soft_wrap=True)
+            if ails := ailing(states()):
+                console.print(f"not running: {ails}", highlight=False, soft_wrap=True)
             time.sleep(_LINES_EVERY_S)
-            states()
     with Live(console=console, auto_refresh=False) as live:
         while True:
             live.update(table(read(dsn, symbols), states()), refresh=True)
@@ -83,10 +84,9 @@ def line(row: Row) -> str:
 
 def table(rows: Sequence[Row], states: Mapping[str, str]) -> Table:
     """All symbols as a table, with the processes that do not run now below it."""
-    ailing = [f"{name}: {state.lower()}" for name, state in states.items() if state != "RUNNING"]
     more = f", {len(rows) - _ROWS} more symbols" if len(rows) > _ROWS else ""
     result = Table(
-        caption=("; ".join(ailing) or "Ctrl-C stops everything, and the next start goes on from there") + more,
+        caption=(ailing(states) or "Ctrl-C stops everything, and the next start goes on from there") + more,
         caption_justify="left",
     )
     for name in ("exchange", "symbol"):
@@ -98,6 +98,11 @@ def table(rows: Sequence[Row], states: Mapping[str, str]) -> Table:
         holes = f"[red]{row.holes}[/red]" if row.holes else "0"
         result.add_row(row.exchange, row.symbol, price, str(row.bars_proven), holes, _seconds(row.lag_s))
     return result
+
+
+def ailing(states: Mapping[str, str]) -> str:
+    """The processes that do not run now, with what they do instead; empty if all run."""
+    return "; ".join(f"{name} ({state.lower()})" for name, state in states.items() if state != "RUNNING")
 
 
 def _plain(price: Decimal) -> str:

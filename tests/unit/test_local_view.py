@@ -3,8 +3,10 @@
 import io
 from decimal import Decimal
 
+import pytest
 from rich.console import Console
 
+from local import view
 from local.view import Row, line, table
 
 BTC = Row("binance", "BTC-USDT", Decimal("67000.10"), 12, 0, 0.84)
@@ -28,7 +30,25 @@ def test_the_table_shows_each_symbol_and_what_does_not_run() -> None:
     words = [text.split() for text in shown([BTC, QUIET], {"broker": "RUNNING", "job": "BACKOFF"}).splitlines()]
     assert ["│", "binance", "│", "BTC-USDT", "│", "67000.1", "│", "12", "│", "0", "│", "0.8", "s", "│"] in words
     assert ["│", "kucoin", "│", "KCS-USDT", "│", "│", "0", "│", "0", "│", "│"] in words
-    assert words[-1] == ["job:", "backoff"]
+    assert words[-1] == ["job", "(backoff)"]
+
+
+def test_without_a_terminal_lines_tell_what_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(view.time, "sleep", interrupt)
+    output = io.StringIO()
+    away = "host=127.0.0.1 port=1"
+    with pytest.raises(KeyboardInterrupt):
+        view.show(
+            Console(width=100, file=output), away, [("kucoin", "KCS-USDT")], {"pages": "http://here"},
+            lambda: {"broker": "RUNNING", "database": "BACKOFF"},
+        )  # fmt: skip
+    assert output.getvalue().splitlines()[-2:] == [
+        "kucoin KCS-USDT no trade yet",
+        "not running: database (backoff)",
+    ]
 
 
 def test_a_long_table_says_how_many_are_left_out() -> None:
