@@ -140,8 +140,8 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 """
     ]
     for place, program in enumerate(programs, start=1):
-        # a program's priority is its place: supervisord stops the highest first. Each try comes a second later than
-        # the one before, so 30 of them outlast a database that is away for minutes.
+        # A program's priority is its place: supervisord stops the highest first. Each try comes a second later
+        # than the one before, so 30 of them outlast a database that is away for minutes.
         user = f"user={program.user}\ndirectory=/\n" if program.user else ""
         sections.append(
             f"""\
