@@ -41,7 +41,7 @@ class AirflowBroken(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Spark:
-    """The cluster that runs the job, as airflow/plugins/spark_connection.py takes it.
+    """The cluster that runs the job, as airflow/plugins/crypto_pipeline/submit/connection.py takes it.
 
     master_url: `spark://HOST:PORT`. rest_port: of its submissions. ui_url: of its page.
     home, version: of Spark on the workers. python, application: paths on the workers.

@@ -121,7 +121,7 @@ class Feed:
         now_us = self._world.now_us()
         replayed = self._world.replayed
         for key, stream in self._trades.items():
-            time_us = self._world.time_of(stream.market) if key == replayed else now_us
+            time_us = self._world.time_of(stream.market, now_us) if key == replayed else now_us
             if stream.due_us >= time_us:
                 continue
             end = stream.market.index_at(time_us)
@@ -181,7 +181,7 @@ class Feed:
     def _tick_candles(self) -> None:
         now_us = self._world.now_us()
         for stream in self._minutes.values():
-            time_us, listing = self._world.time_of(stream.market), stream.market.listing
+            time_us, listing = self._world.time_of(stream.market, now_us), stream.market.listing
             stalled = self._faults.find(Stall, exchange=listing.exchange, symbol=listing.symbol)
             while True:
                 over_us = stream.minute_us + MINUTE_US

@@ -61,11 +61,12 @@ class World:
         self._save = save
         self._by_native = {(m.listing.exchange, m.listing.native): m for m in markets.values()}
 
-    def time_of(self, market: SymbolMarket) -> int:
-        """The time in a symbol's market: what is dated before it has happened."""
+    def time_of(self, market: SymbolMarket, now_us: int | None = None) -> int:
+        """The time in a market, now or when the wall clock says `now_us`: what is dated before it has happened."""
+        now_us = self.now_us() if now_us is None else now_us
         if self.clock is not None and market.listing.key == self.replayed:
-            return self.clock.time_at(self.now_us())
-        return self.now_us()
+            return self.clock.time_at(now_us)
+        return now_us
 
     def count_of(self, market: SymbolMarket) -> int:
         """How many trades of a symbol have happened."""
