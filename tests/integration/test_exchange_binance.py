@@ -149,7 +149,7 @@ def test_who_answers_no_ping_is_disconnected_and_who_copies_its_payload_is_not(e
 
 
 def test_a_server_may_forget_to_ping(exchange: Simulator) -> None:
-    exchange.control.inject(NoPing(duration_s=1.5))
+    exchange.control.inject(NoPing(duration_s=60))
     with connect(exchange, "/ws") as socket:
         socket.settimeout(0.7)
         with pytest.raises(WebSocketTimeoutException):
