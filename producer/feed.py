@@ -26,8 +26,8 @@ class Feed:
     """Keeps one group of symbols of one exchange streaming.
 
     base_url: the WebSocket server, None where the ticket names it. ticket: fetches what must precede each connect.
-    deliver: takes the trades in the order of the connection; while it blocks, nothing is read. connects: shared by
-    all feeds of the exchange.
+    deliver: takes the trades in the order of the connection; while it blocks, nothing is read. interrupted: hears
+    of each end of a connection, with its symbols. connects: shared by all feeds of the exchange.
     """
 
     def __init__(
@@ -39,13 +39,14 @@ class Feed:
         base_url: str | None,
         ticket: Callable[[], Any],
         deliver: Callable[[list[Trade]], None],
+        interrupted: Callable[[Sequence[str]], None],
         connects: Pace,
         metrics: Metrics,
         timing: Timing,
         name: str = "0",
     ) -> None:
         self._exchange, self._adapter, self._symbols = exchange, adapter, list(symbols)
-        self._base_url, self._ticket, self._deliver = base_url, ticket, deliver
+        self._base_url, self._ticket, self._deliver, self._interrupted = base_url, ticket, deliver, interrupted
         self._connects, self._metrics, self._timing = connects, metrics, timing
         self._name = f"{exchange}-{name}"
         self._log = log.bind(feed=self._name)
@@ -86,6 +87,7 @@ class Feed:
             try:
                 self._live(line, predecessor)
             except Ended as end:
+                self._interrupted(self._symbols)
                 self._metrics.reconnects.labels(self._exchange, end.cause).inc()
                 reason = str(end)
             except PublisherClosed:

@@ -3,7 +3,8 @@
 Every trade accounts for a range of ids (see `Trade`). Where the next one leaves ids out, after a reconnect or
 inside a connection, there is a hole. On an exchange with consecutive ids it is fetched by id; elsewhere the newest
 trades are all that REST gives, and they fill it as far as they reach back. What stays open is the monitor's: the
-ids that Postgres has not seen say so on their own.
+ids that Postgres has not seen say so on their own. So is a long hole inside a connection. An exchange that drops
+many trades in silence is an incident, and of what is mended here nobody is told.
 """
 
 import threading
@@ -53,7 +54,7 @@ class Healer:
     alone, since disorder or another connection may fill it. attempts: how often it is asked for; retry_s,
     times the number of attempts: how long to wait in between, since REST may lag behind the stream.
     max_trades: a longer hole, on an exchange with consecutive ids, would take the REST weight of minutes, and is
-    left to the monitor at once.
+    left to the monitor at once. max_silent_trades: the same for a hole that no interruption explains.
     """
 
     def __init__(
@@ -69,14 +70,16 @@ class Healer:
         attempts: int = 6,
         retry_s: float = 2.0,
         max_trades: int = 100_000,
+        max_silent_trades: int = 100,
     ) -> None:
         self._exchange = exchange
         self._consecutive = EXCHANGES[exchange].consecutive_ids
         self._past, self._publish, self._metrics = past, publish, metrics
-        self._page, self._max_trades = page, max_trades
+        self._page, self._max_trades, self._max_silent_trades = page, max_trades, max_silent_trades
         self._settle_s, self._attempts, self._retry_s = settle_s, attempts, retry_s
         self._changed = threading.Condition()
         self._tops: dict[str, int] = {}
+        self._interrupted: set[str] = set()  # their next trade may leave ids out
         self._holes: dict[str, list[Hole]] = {}  # ascending, and no symbol without any
         self._busy: set[str] = set()
         self._stopping = False
@@ -96,6 +99,11 @@ class Healer:
             self._stopping = True
             self._changed.notify_all()
 
+    def interrupted(self, symbols: Iterable[str]) -> None:
+        """Takes note that a connection of these symbols ended: what their next trades leave out, it missed."""
+        with self._changed:
+            self._interrupted.update(symbols)
+
     def watch(self, trades: Iterable[Trade]) -> None:
         """Takes note of delivered trades, in their order on the connection."""
         with self._changed:
@@ -108,6 +116,8 @@ class Healer:
                     tops[symbol] = last_id
                 else:
                     self._out_of_turn(symbol, first_id, last_id, top)
+                if self._interrupted:
+                    self._interrupted.discard(symbol)
 
     def tops(self) -> dict[str, int]:
         """The highest trade id of each symbol that had a trade."""
@@ -136,8 +146,11 @@ class Healer:
     def _found(self, symbol: str, first_id: int, last_id: int) -> None:
         self._metrics.holes.labels(self._exchange).inc()
         hole = Hole(first_id, last_id, time.monotonic() + self._settle_s)
-        if self._consecutive and last_id - first_id >= self._max_trades:
-            self._leave(symbol, [hole], f"longer than {self._max_trades} trades")
+        explained = symbol in self._interrupted
+        longest = self._max_trades if explained else self._max_silent_trades
+        if self._consecutive and last_id - first_id >= longest:
+            where = "" if explained else " and inside a connection"
+            self._leave(symbol, [hole], f"longer than {longest} trades{where}")
             return
         if len(self._holes.get(symbol, ())) >= _MAX_HOLES:
             self._leave(symbol, [hole], f"more than {_MAX_HOLES} holes")

@@ -125,6 +125,7 @@ class Service:
                 base_url=settings.websocket_url(exchange),
                 ticket=history.ticket,
                 deliver=deliver,
+                interrupted=healer.interrupted,
                 connects=connects,
                 metrics=self._metrics,
                 timing=Timing(stale_after_s=settings.stale_after_s),

@@ -73,8 +73,8 @@ class Rig:
             Feed(
                 exchange, adapter, group,
                 base_url=market.ws_url if exchange == "binance" else None,
-                ticket=self.history.ticket, deliver=self._deliver, connects=connects, metrics=self.metrics,
-                timing=timing, name=str(number),
+                ticket=self.history.ticket, deliver=self._deliver, interrupted=self.healer.interrupted,
+                connects=connects, metrics=self.metrics, timing=timing, name=str(number),
             )
             for number, group in enumerate(groups)
         ]  # fmt: skip

@@ -119,6 +119,7 @@ def test_what_was_missed_in_a_reconnect_is_published_whole_and_once(stop: Callab
     healer, sink, metrics = healer_of(Rest("binance", range(20_000)))
     stop(healer)
     healer.watch([trade(99)])
+    healer.interrupted(["BTC-USDT"])
     healer.watch([trade(10_100)])
     until(lambda: not healer.holes())
     assert sink.ids() == list(range(100, 10_100))
@@ -126,6 +127,19 @@ def test_what_was_missed_in_a_reconnect_is_published_whole_and_once(stop: Callab
     assert counted(metrics, "holes_total", "binance") == 1
     assert counted(metrics, "healed_trades_total", "binance") == 10_000
     assert counted(metrics, "open_holes", "binance") == 0
+
+
+def test_a_long_hole_inside_a_connection_is_left_to_the_monitor_who_tells_people(
+    stop: Callable[[Healer], Healer],
+) -> None:
+    healer, sink, metrics = healer_of(Rest("binance", range(20_000)))
+    stop(healer)
+    healer.interrupted(["BTC-USDT"])
+    healer.watch([trade(99), trade(100), trade(202)])  # what came first after the interruption left nothing out
+    assert (counted(metrics, "holes_left_total", "binance"), healer.holes()) == (1, {})
+    healer.watch([trade(303)])  # 100 are not long
+    until(lambda: not healer.holes())
+    assert sink.ids() == list(range(203, 303))
 
 
 def test_small_holes_near_each_other_are_fetched_in_one_call(stop: Callable[[Healer], Healer]) -> None:
