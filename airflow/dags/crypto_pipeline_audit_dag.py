@@ -35,18 +35,20 @@ from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Param, task
-from mail import FailedTaskNotifier
+
+from crypto_pipeline.mail import FailedTaskNotifier
 
 
 @task(retries=2, retry_delay=timedelta(seconds=30))
 def plan(params: dict[str, Any]) -> list[dict[str, Any]]:
     """A symbol with bars in the period a piece of work."""
-    from audit import period_to_audit, symbols_to_audit
-    from past_settings import PastSettings
-    from pipeline_access import database
+    from crypto_pipeline.access import database
+    from crypto_pipeline.audit.comparison import symbols_to_audit
+    from crypto_pipeline.period import read_period
+    from crypto_pipeline.settings import PastSettings
 
     lookback = timedelta(hours=PastSettings().audit_lookback_h)
-    period = period_to_audit(datetime.now(UTC), params["from"], params["to"], lookback)
+    period = read_period(datetime.now(UTC), params["from"], params["to"], lookback)
     with database() as db:
         symbols = symbols_to_audit(db, period, params["symbols"])
     print(f"{len(symbols)} symbols, {period.start:%Y-%m-%d %H:%M} to {period.end:%Y-%m-%d %H:%M} UTC")  # noqa: T201
@@ -72,8 +74,10 @@ def plan(params: dict[str, Any]) -> list[dict[str, Any]]:
 )
 def audit(work: dict[str, Any], params: dict[str, Any]) -> str:
     """Compares a symbol's bars with the candles, rebuilds, and certifies the days that the period holds."""
-    from audit import Bounds, Period, audit_symbol, certify
-    from past_access import access
+    from crypto_pipeline.audit.comparison import audit_symbol, certify
+    from crypto_pipeline.audit.rebuild import Bounds
+    from crypto_pipeline.exchange_access import access
+    from crypto_pipeline.period import Period
 
     exchange, symbol = work["exchange"], work["symbol"]
     period = Period(datetime.fromisoformat(work["start"]), datetime.fromisoformat(work["end"]))
@@ -89,9 +93,9 @@ def audit(work: dict[str, Any], params: dict[str, Any]) -> str:
 @task(trigger_rule="all_done", retries=3, retry_delay=timedelta(minutes=1))
 def tell(ti: Any) -> None:
     """Mails what no mail has told of; what can't be sent stays untold, for the next run."""
-    from audit_mail import tell_certificates, tell_differences
-    from mail import send
-    from pipeline_access import database
+    from crypto_pipeline.access import database
+    from crypto_pipeline.audit.mails import tell_certificates, tell_differences
+    from crypto_pipeline.mail import send
 
     run_url = ti.log_url.partition("/tasks/")[0]
     with database() as db:

@@ -37,24 +37,26 @@ from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import DAG, Param, task
-from mail import FailedTaskNotifier
-from plan_approval import PlanApproval
+
+from crypto_pipeline.history.approval import PlanApproval
+from crypto_pipeline.mail import FailedTaskNotifier
 
 
 @task(retries=2, retry_delay=timedelta(seconds=30))
 def plan(params: dict[str, Any], ti: Any) -> list[dict[str, Any]]:
     """Plans each day; nothing is fetched but the ids at the edges of days."""
     from airflow.sdk.exceptions import AirflowFailException
-    from audit import BadPeriod, period_to_audit
-    from history_note import note
-    from history_plan import CannotPlan, keep, plan_candles, plan_trades, read_symbols
-    from past_access import access
-    from past_settings import PastSettings
-    from pipeline_access import database
+
+    from crypto_pipeline.access import database
+    from crypto_pipeline.exchange_access import access
+    from crypto_pipeline.history.note import note
+    from crypto_pipeline.history.plan import CannotPlan, keep, plan_candles, plan_trades, read_symbols
+    from crypto_pipeline.period import BadPeriod, read_period
+    from crypto_pipeline.settings import PastSettings
 
     share, source = PastSettings().history_weight_share, params["source"]
     try:
-        period = period_to_audit(datetime.now(UTC), params["from"], params["to"], timedelta(0))
+        period = read_period(datetime.now(UTC), params["from"], params["to"], timedelta(0))
         days = []
         for exchange, symbol in read_symbols(params["symbols"], params["what"]):
             if params["what"] == "candles":
@@ -87,9 +89,9 @@ def plan(params: dict[str, Any], ti: Any) -> list[dict[str, Any]]:
 )
 def fill(day: dict[str, Any]) -> int:
     """Fetches what a day of a symbol lacks."""
-    from history_fill import fill_day
-    from history_plan import DayPlan
-    from past_access import access
+    from crypto_pipeline.exchange_access import access
+    from crypto_pipeline.history.fill import fill_day
+    from crypto_pipeline.history.plan import DayPlan
 
     with access(day["exchange"]) as to:
         return fill_day(to.db, to.past, to.files, to.publish, DayPlan.from_json(day), to.settings.job_patience_s)

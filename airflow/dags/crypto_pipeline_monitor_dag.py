@@ -35,7 +35,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, get_current_context, task
-from mail import FailedTaskNotifier
+
+from crypto_pipeline.mail import FailedTaskNotifier
 
 # What comes from another task is Any below: for mypy an argument is the XComArg that stands there at first.
 
@@ -63,23 +64,23 @@ with DAG(
     @task
     def stream() -> bool:
         """Whether the job has passed the ends of the topic."""
-        import monitor_run
+        from crypto_pipeline.monitor import tasks
 
-        return monitor_run.stream(get_current_context()["ti"])
+        return tasks.stream(get_current_context()["ti"])
 
     @task
     def freshness(passed: Any) -> dict[str, Any]:
         """What each symbol's feed is."""
-        import monitor_run
+        from crypto_pipeline.monitor import tasks
 
-        return monitor_run.freshness(passed)
+        return tasks.freshness(passed)
 
     @task(trigger_rule=_WHATEVER_CAME)
     def gaps(passed: Any, found: Any) -> list[dict[str, Any]]:
         """What to fill, a symbol each."""
-        import monitor_run
+        from crypto_pipeline.monitor import tasks
 
-        return monitor_run.gaps(passed, found)
+        return tasks.gaps(passed, found)
 
     @task(
         map_index_template="{{ work['label'] }}",
@@ -88,23 +89,23 @@ with DAG(
     )
     def fill(work: dict[str, Any]) -> str:
         """What came of a symbol."""
-        import monitor_run
+        from crypto_pipeline.monitor import tasks
 
-        return monitor_run.fill(work, get_current_context()["dag_run"])
+        return tasks.fill(work, get_current_context()["dag_run"])
 
     @task(trigger_rule=_WHATEVER_CAME)
     def verify(passed: Any) -> list[dict[str, Any]]:
         """Which gaps changed their state."""
-        import monitor_run
+        from crypto_pipeline.monitor import tasks
 
-        return monitor_run.verify(passed)
+        return tasks.verify(passed)
 
     @task(retries=2)
     def tell(passed: Any, found: Any) -> int:
         """How many alerts the mail told of."""
-        import monitor_run
+        from crypto_pipeline.monitor import tasks
 
-        return monitor_run.tell(passed, found, get_current_context()["dag_run"])
+        return tasks.tell(passed, found, get_current_context()["dag_run"])
 
     passed = stream()
     found = freshness(passed)

@@ -30,9 +30,10 @@ Nothing is lost by any of these: the job resumes at the Kafka position of the la
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import DAG, Param
-from mail import FailedTaskNotifier
-from spark_connection import SUBMIT_CONN_ID, SUBMIT_DAG_ID, SUBMIT_TASK_ID
-from spark_driver_operator import SparkDriverOperator
+
+from crypto_pipeline.mail import FailedTaskNotifier
+from crypto_pipeline.submit.connection import SUBMIT_CONN_ID, SUBMIT_DAG_ID, SUBMIT_TASK_ID
+from crypto_pipeline.submit.operator import SparkDriverOperator
 
 with DAG(
     SUBMIT_DAG_ID,

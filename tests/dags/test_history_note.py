@@ -4,8 +4,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from history_note import note, spelled_duration
-from history_plan import DayPlan
+
+from crypto_pipeline.history.note import note, spelled_duration
+from crypto_pipeline.history.plan import DayPlan
 
 PLAN = DayPlan(
     "binance", "BTC-USDT", "trades", datetime(2026, 11, 19, tzinfo=UTC), datetime(2026, 11, 20, tzinfo=UTC),

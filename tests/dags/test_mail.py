@@ -5,8 +5,9 @@ from typing import Any
 
 import jinja2
 import pytest
-from mail import FailedTaskNotifier, TwoPartHook, failed_task, render
-from spark_driver_retry import SparkDriverDied
+
+from crypto_pipeline.mail import FailedTaskNotifier, TwoPartHook, failed_task, render
+from crypto_pipeline.submit.retry import SparkDriverDied
 
 
 def context(exception: object, **more: Any) -> Any:

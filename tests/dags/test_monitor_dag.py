@@ -3,9 +3,10 @@
 from datetime import UTC, datetime
 from typing import Any
 
-import alert_causes as causes
 import pytest
-from mail import render
+
+from crypto_pipeline.mail import render
+from crypto_pipeline.monitor import causes
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def values(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_mail_says_what_is_missing_what_to_do_and_where_to_look() -> None:
-    subject, html, text = render("alerts", values())
+    subject, html, text = render("monitor/alerts", values())
     assert subject == "Crypto pipeline: 1 new: gap (binance:BTC-USDT)"
     cause = causes.CAUSES[causes.GAP]
     for part in (
@@ -66,7 +67,7 @@ def test_a_mail_says_what_is_missing_what_to_do_and_where_to_look() -> None:
 
 
 def test_html_is_escaped_and_text_is_not() -> None:
-    _, html, text = render("alerts", values())
+    _, html, text = render("monitor/alerts", values())
     assert "<script>" not in html
     assert "<script>alert(1)</script>" in text
 
@@ -75,12 +76,12 @@ def test_each_cause_renders_opened_and_closed() -> None:
     alert = {"news": "over", "about": "a", "since": "s", "lasted": "2 h", "closed": True, "lines": []}
     for what in (*causes.CAUSES, "something nobody described"):
         section = {"cause": causes.cause_of(what), "open": False, "alerts": [alert], "more": 0}
-        _, html, text = render("alerts", values(sections=[section], notes=[]))
+        _, html, text = render("monitor/alerts", values(sections=[section], notes=[]))
         assert (": over" in html, "for 2 h" in text) == (True, True), what
 
 
 def test_times_survive_the_way_between_tasks() -> None:
-    from freshness import Freshness, State
+    from crypto_pipeline.monitor.freshness import Freshness, State
 
     one = Freshness("binance", "BTC-USDT", State.STALLED, 20, 10, datetime(2026, 1, 1, tzinfo=UTC), None)
     assert Freshness.from_json(one.as_json()) == one

@@ -4,11 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
-import spark_driver_trigger
-from spark_driver_reaper import owned_drivers
-from spark_driver_retry import SparkDriverDied, SparkDriverRetryPolicy, backoff_s, is_worth_a_mail
-from spark_driver_trigger import SparkDriverTrigger
-from spark_master import MASTER_AWAY, NOT_FOUND
+
+from crypto_pipeline.submit import trigger as triggers
+from crypto_pipeline.submit.master import MASTER_AWAY, NOT_FOUND
+from crypto_pipeline.submit.reaper import owned_drivers
+from crypto_pipeline.submit.retry import SparkDriverDied, SparkDriverRetryPolicy, backoff_s, is_worth_a_mail
+from crypto_pipeline.submit.trigger import SparkDriverTrigger
 
 
 def test_the_backoff_doubles_up_to_five_minutes() -> None:
@@ -69,7 +70,7 @@ def test_the_patience_with_a_master_that_is_away_has_an_end() -> None:
 
 def test_a_trigger_is_made_anew_from_what_it_was_stored_as() -> None:
     path, arguments = SparkDriverTrigger("http://master:6066", "driver-1", 3, 60, 1).serialize()
-    assert path == "spark_driver_trigger.SparkDriverTrigger"
+    assert path == "crypto_pipeline.submit.trigger.SparkDriverTrigger"
     assert (
         vars(SparkDriverTrigger(**arguments)).items()
         >= {
@@ -84,7 +85,7 @@ def test_a_trigger_is_made_anew_from_what_it_was_stored_as() -> None:
 
 def test_a_kill_goes_on_when_the_triggerer_cancels_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """It does so about a second later; the master may be away just then."""
-    monkeypatch.setattr(spark_driver_trigger, "KILL_INTERVAL_S", 0)
+    monkeypatch.setattr(triggers, "KILL_INTERVAL_S", 0)
     asked: list[str] = []
 
     class Slow(SparkDriverTrigger):
@@ -101,7 +102,7 @@ def test_a_kill_goes_on_when_the_triggerer_cancels_it(monkeypatch: pytest.Monkey
         kill.cancel()
         with pytest.raises(asyncio.CancelledError):
             await kill
-        await asyncio.gather(*spark_driver_trigger._kills)
+        await asyncio.gather(*triggers._kills)
 
     asyncio.run(cancel_and_wait())
     assert asked == ["kill"] * 5

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Connection
-from spark_connection import BadSparkConnection, read_connection
-from spark_driver_reaper import reap
-from spark_master import (
+
+from crypto_pipeline.submit.connection import BadSparkConnection, read_connection
+from crypto_pipeline.submit.master import (
     MASTER_AWAY,
     NOT_FOUND,
     WRAPPER_CLASS,
@@ -25,6 +25,7 @@ from spark_master import (
     shorten,
     submission,
 )
+from crypto_pipeline.submit.reaper import reap
 
 RECOVERING = {
     "success": False,

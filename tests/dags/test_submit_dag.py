@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
-import spark_connection
 from jsonschema import ValidationError, validate
-from spark_driver_operator import SparkDriverOperator
+
+from crypto_pipeline.submit.connection import SUBMIT_DAG_ID, SUBMIT_TASK_ID
+from crypto_pipeline.submit.operator import SparkDriverOperator
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def dag(dags: dict[str, Any]) -> Any:
 
 def test_the_listener_and_the_reaper_know_its_task(dag: Any) -> None:
     (task,) = dag.tasks
-    assert (dag.dag_id, task.task_id) == (spark_connection.SUBMIT_DAG_ID, spark_connection.SUBMIT_TASK_ID)
+    assert (dag.dag_id, task.task_id) == (SUBMIT_DAG_ID, SUBMIT_TASK_ID)
     assert isinstance(task, SparkDriverOperator)
     assert task._conn_id == "crypto_pipeline_spark"
 

@@ -1,7 +1,6 @@
 """`.env.example` names every variable that a settings class reads, with the value that it has anyway."""
 
 import importlib
-import importlib.util
 import os
 import pkgutil
 import re
@@ -12,16 +11,18 @@ from types import ModuleType
 import pytest
 from pydantic_settings import BaseSettings
 
+import crypto_pipeline
 import local
 import producer
 import spark_processor
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / ".env.example"
+PACKAGES = (producer, spark_processor, local, crypto_pipeline)
 
 
 def settings_classes() -> list[type[BaseSettings]]:
-    return [*_found()]
+    return [*dict.fromkeys(_found())]  # each once, also those that another module builds upon
 
 
 def _found() -> Iterator[type[BaseSettings]]:
@@ -32,17 +33,10 @@ def _found() -> Iterator[type[BaseSettings]]:
 
 
 def _modules() -> Iterator[ModuleType]:
-    for package in (producer, spark_processor, local):
+    for package in PACKAGES:
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if found.name.endswith(".settings"):
                 yield importlib.import_module(found.name)
-    for file in sorted((ROOT / "airflow" / "plugins").glob("*_settings.py")):  # Airflow's own, in no package
-        spec = importlib.util.spec_from_file_location(file.stem, file)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        yield module
 
 
 def variables(settings: type[BaseSettings]) -> list[str]:
@@ -57,6 +51,13 @@ def example() -> dict[str, str]:
     pairs = [(match[1], match[2]) for match in matches if match]
     assert len(dict(pairs)) == len(pairs), "a variable stands twice"
     return dict(pairs)
+
+
+def test_settings_classes_are_found_in_every_package_and_stand_nowhere_else() -> None:
+    assert {one.__module__.partition(".")[0] for one in settings_classes()} == {one.__name__ for one in PACKAGES}
+    sources = [file for package in PACKAGES for file in Path(*package.__path__).rglob("*.py")]
+    sources += [*(ROOT / "airflow").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    assert {file.name for file in sources if "pydantic_settings" in file.read_text()} == {"settings.py"}
 
 
 def test_every_variable_stands_in_the_example_once_and_no_other_does() -> None:

@@ -74,7 +74,8 @@ class Pipeline:
     market: Simulator
 
     def publishing(self) -> AbstractContextManager[Callable[[Sequence[Trade]], None]]:
-        from raw_trades import publishing  # not above: it imports kafka-python, see ../../conftest.py
+        # not above: it imports kafka-python, see ../../conftest.py
+        from crypto_pipeline.raw_trades import publishing
 
         return publishing(self.job.servers, self.job.topic)
 
@@ -97,7 +98,7 @@ class Pipeline:
         self.catch_up()
 
     def catch_up(self) -> None:
-        from stream import bounds, wait_until_passed
+        from crypto_pipeline.monitor.stream import bounds, wait_until_passed
 
         _, ends = bounds(self.job.servers, self.job.topic)
         assert wait_until_passed(self.db, self.job.topic, ends, 30, poll_s=0.05)

@@ -3,13 +3,13 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import alert_causes as causes
-import gaps
 import pytest
-from alerts import Alert, Condition, collect, settle, told
-from freshness import Freshness, State
-from monitor_alerts import mail_values, settle_feeds, settle_stream
-from stream import Lag, StreamState
+
+from crypto_pipeline.monitor import causes, gaps
+from crypto_pipeline.monitor.alerts import Alert, Condition, collect, settle, told
+from crypto_pipeline.monitor.findings import mail_values, settle_feeds, settle_stream
+from crypto_pipeline.monitor.freshness import Freshness, State
+from crypto_pipeline.monitor.stream import Lag, StreamState
 
 BINANCE, BTC, ABOUT = "binance", "BTC-USDT", "binance:BTC-USDT"
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from candle_check import Compared, compare
-from freshness import State, check
-from shared_budget import SharedBudget
-from stream import BrokerAway, bounds, look
 
+from crypto_pipeline.monitor.candle_check import Compared, compare
+from crypto_pipeline.monitor.freshness import State, check
+from crypto_pipeline.monitor.stream import BrokerAway, bounds, look
+from crypto_pipeline.shared_budget import SharedBudget
 from local.exchange.faults import RestError
 from producer.exchanges.adapter import Newest
 from producer.history import ExchangeAway, History

@@ -5,11 +5,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import gaps
 import pytest
-from fill import fill
-from gaps import Bounds, Work
 
+from crypto_pipeline.monitor import gaps
+from crypto_pipeline.monitor.fill import fill
+from crypto_pipeline.monitor.gaps import Bounds, Work
 from local.exchange.faults import RestError
 from producer.exchanges.adapter import Candle
 from producer.history import History
@@ -168,7 +168,7 @@ def test_an_exchange_that_wants_no_call_costs_a_gap_no_attempt(
 
 
 def test_a_broker_that_takes_nothing_costs_a_gap_no_attempt(pipeline: Any, hour: Any, binance: History) -> None:
-    from raw_trades import NotDelivered, publishing
+    from crypto_pipeline.raw_trades import NotDelivered, publishing
 
     lose(pipeline, BINANCE, hour, 50, 10)
     gaps.record_holes(pipeline.db, 60)
@@ -198,7 +198,7 @@ def test_what_is_too_large_or_too_old_names_the_history_dag(pipeline: Any, hour:
 
 
 def test_the_tail_of_a_stalled_feed_grows_by_new_rows_of_its_new_ids(pipeline: Any, hour: Any) -> None:
-    from freshness import Freshness, State
+    from crypto_pipeline.monitor.freshness import Freshness, State
 
     trades = pipeline.trades(BINANCE, BTC, *hour)
     pipeline.stream(trades[:100])

@@ -58,7 +58,8 @@ class Pipeline:
             return cursor.rowcount
 
     def publishing(self):  # type: ignore[no-untyped-def]  # a context manager that gives Publish
-        from raw_trades import publishing  # not above: it imports kafka-python, see ../../conftest.py
+        # not above: it imports kafka-python, see ../../conftest.py
+        from crypto_pipeline.raw_trades import publishing
 
         return publishing(self.bootstrap_servers, self.topic)
 

@@ -7,9 +7,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from audit import BadPeriod, Bounds, Period, SymbolAudit, audit_symbol, certify, period_to_audit, symbols_to_audit
-from raw_trades import wait_until_seen
 
+from crypto_pipeline.audit.comparison import SymbolAudit, audit_symbol, certify, symbols_to_audit
+from crypto_pipeline.audit.rebuild import Bounds
+from crypto_pipeline.period import BadPeriod, Period, read_period
+from crypto_pipeline.raw_trades import wait_until_seen
 from local.exchange.launch import Simulator
 from producer.exchanges.adapter import Candle
 from producer.history import History
@@ -281,19 +283,19 @@ def test_symbols_are_those_with_bars_in_the_period(streamed: Any, period: Period
 def test_the_period_ends_where_candles_are_closed_and_starts_with_an_hour() -> None:
     lookback = timedelta(hours=26)
     at = datetime(2026, 11, 21, tzinfo=UTC).replace
-    assert period_to_audit(NOW, None, None, lookback) == Period(
+    assert read_period(NOW, None, None, lookback) == Period(
         datetime(2026, 11, 20, 8, tzinfo=UTC), at(hour=10, minute=18)
     )
-    assert period_to_audit(NOW, "2026-11-21T09:00", "2026-11-21T09:30:59", lookback) == Period(
+    assert read_period(NOW, "2026-11-21T09:00", "2026-11-21T09:30:59", lookback) == Period(
         at(hour=9), at(hour=9, minute=30)
     )
-    assert period_to_audit(NOW, "2026-11-21T10:00:00+01:00", "2027-01-01", lookback) == Period(
+    assert read_period(NOW, "2026-11-21T10:00:00+01:00", "2027-01-01", lookback) == Period(
         at(hour=9), at(hour=10, minute=18)
     )
     with pytest.raises(BadPeriod, match="from: 'yesterday' is no time: write it as 2026-11-21T10:00"):
-        period_to_audit(NOW, "yesterday", None, lookback)
+        read_period(NOW, "yesterday", None, lookback)
     with pytest.raises(BadPeriod, match="from: 2026-11-21 10:19 is not before 2026-11-21 10:18"):
-        period_to_audit(NOW, "2026-11-21T10:19", None, lookback)
+        read_period(NOW, "2026-11-21T10:19", None, lookback)
 
 
 def test_a_period_knows_its_days() -> None:

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from audit import Period, SymbolAudit, audit_symbol
-from history_fill import DayIncomplete, fill_day
-from history_plan import (
+
+from crypto_pipeline.audit.comparison import SymbolAudit, audit_symbol
+from crypto_pipeline.history.fill import DayIncomplete, fill_day
+from crypto_pipeline.history.plan import (
     CannotPlan,
     DayPlan,
     keep,
@@ -16,7 +17,7 @@ from history_plan import (
     plan_trades,
     read_symbols,
 )
-
+from crypto_pipeline.period import Period
 from local.exchange.launch import Simulator
 from producer.bulk_files import BulkFileBroken, BulkFiles
 from producer.history import History

@@ -3,8 +3,9 @@
 from typing import Any
 
 from airflow.sdk import DAG, get_current_context, task
-from spark_connection import SUBMIT_CONN_ID, spark_connection
-from spark_driver_reaper import owned_drivers, reap
+
+from crypto_pipeline.submit.connection import SUBMIT_CONN_ID, spark_connection
+from crypto_pipeline.submit.reaper import owned_drivers, reap
 
 with DAG("reap", schedule=None, params={"grace_s": 60}):
 

@@ -1,12 +1,12 @@
 """The reaper kills what no run owns, and nothing else, also beside a submit."""
 
-import importlib
 from typing import Any
 
 import httpx
 import pytest
 
-from local.airflow import PLUGINS_DIR, trigger
+from crypto_pipeline.submit.master import Application, SparkMaster
+from local.airflow import trigger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # real processes, many of them
 
@@ -19,22 +19,18 @@ def reaped(clean: Any, **params: Any) -> dict[str, Any]:
     return dict(clean.api("GET", path)["value"])
 
 
-def submit_by_hand(clean: Any, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.syspath_prepend(PLUGINS_DIR)
-    module = importlib.import_module("spark_master")
+def submit_by_hand(clean: Any) -> str:
     spark, installed = clean.spark, clean.airflow.spark
-    master = module.SparkMaster(spark.master_url, spark.rest_url, spark.master_ui_url, spark.master_ui_url)
-    application = module.Application(
+    master = SparkMaster(spark.master_url, spark.rest_url, spark.master_ui_url, spark.master_ui_url)
+    application = Application(
         str(installed.application), "Stray", [], str(installed.home), installed.version, installed.conf
     )
     return str(master.submit(application))
 
 
-def test_a_driver_that_no_run_owns_is_killed_and_the_owned_one_is_not(
-    clean: Any, run_id: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_driver_that_no_run_owns_is_killed_and_the_owned_one_is_not(clean: Any, run_id: str) -> None:
     driver_id = clean.working()
-    stray = submit_by_hand(clean, monkeypatch)
+    stray = submit_by_hand(clean)
     assert reaped(clean, grace_s=60) == {"owned": [driver_id], "killed": []}
     assert reaped(clean, grace_s=0) == {"owned": [driver_id], "killed": [stray]}
     clean.wait(lambda: clean.driver_ids() == [driver_id], "only the owned driver")

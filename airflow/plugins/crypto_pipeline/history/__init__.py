@@ -1,0 +1,1 @@
+"""The history DAG: plans, then fetches days of trades or candles from before."""

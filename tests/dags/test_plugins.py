@@ -1,0 +1,55 @@
+"""What Airflow takes from the plugins folder, and what the package there keeps beside its modules."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+PLUGINS_DIR = Path(__file__).parents[2] / "airflow" / "plugins"
+PACKAGE_DIR = PLUGINS_DIR / "crypto_pipeline"
+
+
+def test_airflow_loads_the_plugin_alone_which_registers_the_listener() -> None:
+    """In a process of its own, as each of Airflow's is; by the plugins manager of the core, and that of tasks."""
+    script = f"""
+import json, sys
+from airflow import plugins_manager
+from airflow.listeners.listener import get_listener_manager
+from airflow.sdk import plugins_manager as plugins_manager_of_tasks
+found = [manager._get_plugins() for manager in (plugins_manager, plugins_manager_of_tasks)]
+listens = get_listener_manager().pm.has_plugin("crypto_pipeline.submit.listener")
+files = {{name: str(getattr(module, "__file__", "")) for name, module in sys.modules.items()}}
+ours = {{name.partition(".")[0] for name, file in files.items() if file.startswith({str(PLUGINS_DIR)!r})}}
+names = [[plugin.name for plugin in plugins if "PLUGINS_FOLDER" in str(plugin.source)] for plugins, _ in found]
+print(json.dumps([names, [errors for _, errors in found], listens, sorted(ours)]))
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert json.loads(run.stdout.splitlines()[-1]) == [
+        [["crypto_pipeline"], ["crypto_pipeline"]],
+        [{}, {}],
+        True,
+        ["crypto_pipeline", "crypto_pipeline_plugin"],
+    ]
+
+
+def test_each_statement_and_template_is_used_by_the_package_that_it_lies_in() -> None:
+    files = [*PACKAGE_DIR.rglob("sql/*.sql"), *PACKAGE_DIR.rglob("templates/*.subject")]
+    assert len(files) > 40
+    for file in files:
+        package = file.parent.parent
+        name = (package.relative_to(PACKAGE_DIR) / file.stem).as_posix()
+        assert any(f'"{name}"' in module.read_text() for module in package.glob("*.py")), name
+
+
+def test_each_statement_and_template_that_a_module_names_is_there() -> None:
+    named = {
+        PACKAGE_DIR / package / "{}" / name
+        for module in PACKAGE_DIR.rglob("*.py")
+        for package, name in re.findall(r'"(\w+)/(\w+)"', module.read_text())
+    }
+    assert len(named) > 40
+    for place in named:
+        statement, mail = str(place).format("sql") + ".sql", str(place).format("templates")
+        assert Path(statement).exists() or all(Path(f"{mail}.{k}").exists() for k in ("subject", "html", "txt"))
