@@ -1,4 +1,4 @@
-"""The producer's settings: the environment, read once."""
+"""The producer's settings: the environment, read once; those of the REST servers are also Airflow's."""
 
 from pathlib import Path
 from typing import Literal
@@ -9,11 +9,32 @@ from pydantic_settings import BaseSettings
 from producer.exchanges.adapter import adapter_of
 
 
-class ProducerSettings(BaseSettings):
+class RestSettings(BaseSettings):
+    """Where exchanges answer over REST. Each field is the environment variable of its name in upper case.
+
+    An exchange's addresses are those of its adapter, unless a field `<exchange>_rest_url`, or another one of a
+    subclass, says otherwise: a new exchange works without a line here, and is made configurable by one.
+    """
+
+    binance_rest_url: str = Field(default="https://api.binance.com", description="Binance's REST server")
+    kucoin_rest_url: str = Field(
+        default="https://api.kucoin.com", description="KuCoin's REST server, which names the WebSocket server"
+    )
+
+    def rest_url(self, exchange: str) -> str:
+        """The REST server of an exchange."""
+        return str(self._address(exchange, "rest_url", adapter_of(exchange).REST_URL))
+
+    def _address(self, exchange: str, kind: str, otherwise: str | None) -> str | None:
+        """The field `<exchange>_<kind>` where there is one."""
+        address: str | None = getattr(self, f"{exchange.replace('-', '_')}_{kind}", otherwise)
+        return address
+
+
+class ProducerSettings(RestSettings):
     """Each field is the environment variable of its name in upper case.
 
-    An exchange's addresses are those of its adapter, unless a field `<exchange>_rest_url` or `<exchange>_ws_url`
-    says otherwise: a new exchange works without a line here, and is made configurable by one.
+    A field `<exchange>_ws_url` says where the WebSocket server of an exchange is, as others do of REST servers.
     """
 
     symbols_file: Path = Field(default=Path("symbols.yaml"), description="which symbols to carry")
@@ -22,10 +43,6 @@ class ProducerSettings(BaseSettings):
     )
 
     binance_ws_url: str = Field(default="wss://stream.binance.com:9443", description="Binance's WebSocket server")
-    binance_rest_url: str = Field(default="https://api.binance.com", description="Binance's REST server")
-    kucoin_rest_url: str = Field(
-        default="https://api.kucoin.com", description="KuCoin's REST server, which names the WebSocket server"
-    )
     rest_weight_share: float = Field(
         default=0.4, gt=0, le=1, description="part of an exchange's REST weight that the producer may use"
     )
@@ -63,15 +80,6 @@ class ProducerSettings(BaseSettings):
             )
         return self
 
-    def rest_url(self, exchange: str) -> str:
-        """The REST server of an exchange."""
-        return str(getattr(self, _field(exchange, "rest_url"), adapter_of(exchange).REST_URL))
-
     def websocket_url(self, exchange: str) -> str | None:
         """The WebSocket server of an exchange; None where its ticket names it."""
-        url = getattr(self, _field(exchange, "ws_url"), adapter_of(exchange).WS_URL)
-        return None if url is None else str(url)
-
-
-def _field(exchange: str, name: str) -> str:
-    return f"{exchange.replace('-', '_')}_{name}"
+        return self._address(exchange, "ws_url", adapter_of(exchange).WS_URL)

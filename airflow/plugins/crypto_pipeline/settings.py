@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from pydantic import Field
-from pydantic_settings import BaseSettings
 
 from producer.exchanges.adapter import adapter_of
+from producer.settings import RestSettings
 
 
-class MonitorSettings(BaseSettings):
+class MonitorSettings(RestSettings):
     """What the monitor DAG reads.
 
     Each field is the environment variable of its name in upper case; those of the producer mean the same.
@@ -17,10 +17,6 @@ class MonitorSettings(BaseSettings):
     symbols_file: Path = Field(default=Path("symbols.yaml"), description="which symbols to carry")
     active_symbols: str = Field(
         default="", description="as binance:BTC-USDT,kucoin:ETH-USDT; chooses instead of the file"
-    )
-    binance_rest_url: str = Field(default="https://api.binance.com", description="Binance's REST server")
-    kucoin_rest_url: str = Field(
-        default="https://api.kucoin.com", description="KuCoin's REST server, which names the WebSocket server"
     )
     kafka_bootstrap_servers: str = Field(
         default="127.0.0.1:9092", min_length=1, description="brokers, host:port,…"
@@ -62,23 +58,14 @@ class MonitorSettings(BaseSettings):
         default=24, gt=0, description="how often mails repeat what is not over, in hours"
     )
 
-    def rest_url(self, exchange: str) -> str:
-        """The REST server of an exchange: its field `<exchange>_rest_url` where there is one, else its own."""
-        field = f"{exchange.replace('-', '_')}_rest_url"
-        return str(getattr(self, field, adapter_of(exchange).REST_URL))
 
-
-class PastSettings(BaseSettings):
+class PastSettings(RestSettings):
     """What the audit and history DAGs read, in the same way."""
 
-    binance_rest_url: str = Field(default="https://api.binance.com", description="Binance's REST server")
     binance_bulk_url: str = Field(
         default="",
         description="where Binance's files of past days are; empty: its public address, and none beside another "
         "REST server, whose trades are others",
-    )
-    kucoin_rest_url: str = Field(
-        default="https://api.kucoin.com", description="KuCoin's REST server, which names the WebSocket server"
     )
     kafka_bootstrap_servers: str = Field(
         default="127.0.0.1:9092", min_length=1, description="brokers, host:port,…"
@@ -97,17 +84,9 @@ class PastSettings(BaseSettings):
         default=300, gt=0, description="how long the Spark job may take in nothing of what was published"
     )
 
-    def rest_url(self, exchange: str) -> str:
-        """The REST server of an exchange: its field `<exchange>_rest_url` where there is one, else its own."""
-        return str(getattr(self, _field(exchange, "rest_url"), adapter_of(exchange).REST_URL))
-
     def bulk_url(self, exchange: str) -> str:
         """Where the files of an exchange are; empty: nowhere."""
-        if told := str(getattr(self, _field(exchange, "bulk_url"), "")):
+        if told := self._address(exchange, "bulk_url", None):
             return told
         adapter = adapter_of(exchange)
         return (adapter.BULK_URL or "") if self.rest_url(exchange) == adapter.REST_URL else ""
-
-
-def _field(exchange: str, name: str) -> str:
-    return f"{exchange.replace('-', '_')}_{name}"
