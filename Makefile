@@ -37,7 +37,7 @@ test: lint test-dags ## lint, then all tests but the slow ones: under 25 minutes
 
 .PHONY: test-faults
 test-faults: $(INSTALLED) $(AIRFLOW_INSTALLED) ## the slow tests: the DAGs in a real Airflow, and every part of it killed
-	$(BIN)/python -m pytest -m slow tests/integration
+	$(BIN)/python -m pytest -m slow tests/integration tests/e2e
 
 .PHONY: test-unit
 test-unit: $(INSTALLED) ## only the offline tests: seconds

@@ -48,6 +48,10 @@ def test_an_exception_without_words_is_named_by_its_type() -> None:
     assert failed_task(context(KeyError()))["reason"] == "KeyError"
 
 
+def test_what_ended_without_an_exception_was_ended_from_outside() -> None:
+    assert failed_task(context(None))["reason"].startswith("ended from outside: by a person")
+
+
 def test_a_subject_is_one_line_of_bounded_length() -> None:
     subject, _, _ = render("task_failed", failed_task(context("x" * 900, rendered_map_index="a\r\nb")))
     assert subject == f"a_dag: a_task (a b): {'x' * 900}"[:150]

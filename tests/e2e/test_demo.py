@@ -6,14 +6,10 @@ since a demo takes half a minute to start.
 
 import csv
 import gzip
-import os
-import shlex
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -23,9 +19,11 @@ import httpx
 import psutil
 import psycopg2
 import pytest
+from model.demo import Demo, wait_until
+from model.verdict import unsettled_minutes
 
 from local import leftovers
-from local.settings import DemoSettings
+from local.exchange.faults import Loss
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 FIELDS = (
@@ -37,90 +35,16 @@ FULL_MINUTES = 16
 Bar = tuple[Any, ...]
 
 
-@dataclass
-class Demo:
-    """A demo that can be started and stopped; output: what it printed since it was last started."""
-
-    state_dir: Path
-    environ: dict[str, str]
-    process: subprocess.Popen[bytes] | None = None
-    dsn: str = ""
-
-    @property
-    def output(self) -> str:
-        return (self.state_dir.parent / "output").read_text()
-
-    def start(self) -> None:
-        with (self.state_dir.parent / "output").open("wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "local.demo"],
-                env=self.environ,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        wait_until(lambda: "make psql" in self.output or self.has_ended(), 420, "the demo is up")
-        assert not self.has_ended(), self.output
-        self.dsn = self.addresses()["POSTGRES_DSN"]
-
-    def has_ended(self) -> bool:
-        return self.process is not None and self.process.poll() is not None
-
-    def send(self, number: signal.Signals) -> int:
-        """Sends a signal and waits for the end; returns the exit code."""
-        assert self.process is not None
-        self.process.send_signal(number)
-        return self.process.wait(180)
-
-    def addresses(self) -> dict[str, str]:
-        """What `make env` prints."""
-        run = subprocess.run(
-            [sys.executable, "-m", "local.env"], env=self.environ, capture_output=True, text=True, check=False
-        )
-        return dict(word.split("=", 1) for word in shlex.split(run.stdout))
-
-    def query(self, statement: str, *values: object) -> list[Bar]:
-        connection = psycopg2.connect(self.dsn)
-        try:
-            with connection, connection.cursor() as cursor:
-                cursor.execute(statement, values)
-                return cursor.fetchall()
-        finally:
-            connection.close()
-
-    def bars(self, proven: bool) -> dict[datetime, Bar]:
-        """The bars of the recorded symbol by minute, all or the proven ones."""
-        rows = self.query(
-            f"select window_start, {', '.join(FIELDS)} from trades_1min_agg "  # noqa: S608 - constants
-            "where exchange = 'binance' and symbol = 'TRX-USDT' and (not %s or proven_at is not null)",
-            proven,
-        )
-        return {row[0]: row[1:] for row in rows}
-
-
 @pytest.fixture(scope="module")
-def demo(
-    tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int], cache_dir: Path
-) -> Iterator[Demo]:
-    state_dir = tmp_path_factory.mktemp("demo") / "state"
-    mine = [name.upper() for name in DemoSettings.model_fields]
-    environ = {
-        **{name: value for name, value in os.environ.items() if name not in mine},
-        **{variable: str(free_port()) for variable in DemoSettings().ports()},
-        "DEMO_STATE_DIR": str(state_dir),
-        "CACHE_DIR": str(cache_dir),
-        "ACTIVE_SYMBOLS": "binance:TRX-USDT,kucoin:BTC-USDT",
-        "EXCHANGE_RATE": "20",
-        "EXCHANGE_SPEED": "50",
-    }
-    one = Demo(state_dir, environ)
-    try:
+def demo(running_demo: Any) -> Iterator[Demo]:
+    with running_demo(
+        ACTIVE_SYMBOLS="binance:TRX-USDT,kucoin:BTC-USDT",
+        EXCHANGE_RATE="20",
+        EXCHANGE_SPEED="50",
+        MONITOR_HOLE_GRACE_S="5",
+        MONITOR_FEED_GRACE_S="5",
+    ) as one:
         yield one
-    finally:
-        if not one.has_ended() and one.process is not None:
-            one.send(signal.SIGINT)
-        clean = [sys.executable, "-m", "local.clean"]
-        subprocess.run(clean, env=environ, check=True)
 
 
 @pytest.fixture(scope="module")
@@ -151,9 +75,9 @@ def test_recorded_trades_become_the_exchanges_own_bars_each_proven(demo: Demo, r
     assert begins is not None
     assert (begins - at) % timedelta(minutes=1) == timedelta(0)
     minutes = [begins + timedelta(minutes=n) for n in range(FULL_MINUTES)]
-    wait_until(lambda: demo.bars(proven=True).keys() >= set(minutes), 240, "the recorded minutes are proven")
-    bars = demo.bars(proven=False)
-    assert [bars[minute] for minute in minutes] == recorded_bars
+    wait_until(lambda: bars(demo, proven=True).keys() >= set(minutes), 240, "the recorded minutes are proven")
+    built = bars(demo, proven=False)
+    assert [built[minute] for minute in minutes] == recorded_bars
 
 
 def test_bars_of_the_other_exchange_grow_too(demo: Demo) -> None:
@@ -203,6 +127,29 @@ def test_without_a_terminal_it_prints_lines(demo: Demo) -> None:
 
 
 @pytest.mark.timeout(900)
+def test_a_loss_is_named_in_a_mail_repaired_by_the_monitor_and_closed(demo: Demo) -> None:
+    with demo.truth() as truth:
+        began = datetime.now(UTC)
+        truth.inject(Loss(exchange="binance", symbols=["TRX-USDT"], count=60))
+        wait_until(lambda: truth.faults() == [], 60, "60 trades are lost")
+        ended = datetime.now(UTC)
+        wait_until(lambda: datetime.now(UTC) > ended + timedelta(seconds=8), 20, "the hole is old enough")
+        lost = truth.sent("binance", "TRX-USDT").faults["loss"]
+        assert demo.run_dag("crypto_pipeline_monitor_dag") == "success"
+        [naming] = [mail for mail in demo.mails() if f"ids {min(lost)} to " in mail["text"]]
+        assert "binance:TRX-USDT" in naming["text"]
+        minute = timedelta(minutes=1)
+        until = datetime.now(UTC).replace(second=0, microsecond=0)
+        wait_until(
+            lambda: not unsettled_minutes(demo, truth, [("binance", "TRX-USDT")], began - minute, until),
+            120,
+            "the bars are whole",
+        )
+        assert demo.run_dag("crypto_pipeline_monitor_dag") == "success"
+        assert any("over: gap" in mail["subject"] for mail in demo.mails())
+
+
+@pytest.mark.timeout(900)
 def test_after_ctrl_c_nothing_of_it_runs_and_it_goes_on_from_where_it_was(demo: Demo) -> None:
     assert demo.send(signal.SIGINT) == 0
     assert leftovers.find(demo.state_dir) == []
@@ -231,17 +178,20 @@ def test_forgetting_is_refused_while_it_runs_and_leaves_nothing_after(demo: Demo
 def goes_on(demo: Demo) -> None:
     """Starts a demo that was stopped, and sees new trades, and the bars that were proven before unchanged."""
     demo.start()
-    before = demo.bars(proven=True)
+    before = bars(demo, proven=True)
     newest = "select max(last_trade_id) from trades_1min_agg where exchange = 'binance' and symbol = 'TRX-USDT'"
     top = demo.query(newest)
     wait_until(lambda: demo.query(newest) > top, 240, "a trade after the restart")
-    after = demo.bars(proven=True)
+    after = bars(demo, proven=True)
     assert len(before) >= FULL_MINUTES - 1
     assert {minute: after[minute] for minute in before} == before
 
 
-def wait_until(condition: Callable[[], object], within_s: float, what: str) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
-        time.sleep(0.5)
+def bars(demo: Demo, proven: bool) -> dict[datetime, Bar]:
+    """The bars of the recorded symbol by minute, all or the proven ones."""
+    rows = demo.query(
+        f"select window_start, {', '.join(FIELDS)} from trades_1min_agg "  # noqa: S608 - constants
+        "where exchange = 'binance' and symbol = 'TRX-USDT' and (not %s or proven_at is not null)",
+        proven,
+    )
+    return {row[0]: row[1:] for row in rows}

@@ -27,6 +27,7 @@ SUBJECT_LENGTH = 150
 
 _PACKAGE = Path(__file__).parent
 _MAILING_LOCK = 4712
+_NO_EXCEPTION = "ended from outside: by a person who marked it, or its process was killed"
 
 
 def render(template: str, values: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -114,7 +115,7 @@ class FailedTaskNotifier(SmtpNotifier):
 def failed_task(context: "Context") -> dict[str, Any]:
     """The values of the templates `task_failed`."""
     ti, exception = context["ti"], context.get("exception")
-    why = str(exception or "").strip() or type(exception).__name__
+    why = str(exception or "").strip() or (_NO_EXCEPTION if exception is None else type(exception).__name__)
     return {
         "dag_id": ti.dag_id,
         "task_id": ti.task_id,

@@ -1,0 +1,123 @@
+"""The demo as its user starts it, on ports and in a folder of its own."""
+
+import configparser
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import httpx
+import psycopg2
+from supervisor.xmlrpc import SupervisorTransport
+
+from local.exchange.control import Control
+
+Row = tuple[Any, ...]
+
+
+@dataclass
+class Demo:
+    """A demo that can be started and stopped; output: what it printed since it was last started."""
+
+    state_dir: Path
+    environ: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    dsn: str = ""
+
+    @property
+    def output(self) -> str:
+        return (self.state_dir.parent / "output").read_text()
+
+    def start(self) -> None:
+        with (self.state_dir.parent / "output").open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "local.demo"],
+                env=self.environ,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        wait_until(lambda: "make psql" in self.output or self.has_ended(), 420, "the demo is up")
+        assert not self.has_ended(), self.output
+        self.dsn = self.addresses()["POSTGRES_DSN"]
+
+    def has_ended(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
+
+    def send(self, number: signal.Signals) -> int:
+        """Sends a signal and waits for the end; returns the exit code."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(180)
+
+    def addresses(self) -> dict[str, str]:
+        """What `make env` prints."""
+        run = subprocess.run(
+            [sys.executable, "-m", "local.env"], env=self.environ, capture_output=True, text=True, check=False
+        )
+        return dict(word.split("=", 1) for word in shlex.split(run.stdout))
+
+    def query(self, statement: str, *values: object, dsn: str | None = None) -> list[Row]:
+        connection = psycopg2.connect(dsn or self.dsn)
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(statement, values)
+                return cursor.fetchall()
+        finally:
+            connection.close()
+
+    def truth(self) -> Control:
+        """The simulated exchange's control, which also knows what it traded."""
+        return Control(self.addresses()["BINANCE_REST_URL"])
+
+    def supervise(self, action: Literal["stop", "start"], program: str) -> None:
+        """Stops or starts one of the demo's programs."""
+        [told] = self.state_dir.glob("*/supervisord.conf")
+        settings = configparser.RawConfigParser()
+        settings.read(told)
+        transport = SupervisorTransport(None, None, f"unix://{settings['unix_http_server']['file']}")
+        with xmlrpc.client.ServerProxy("http://127.0.0.1", transport) as proxy:
+            getattr(proxy.supervisor, f"{action}Process")(program)
+
+    def run_dag(self, dag_id: str, within_s: float = 300) -> str:
+        """Triggers a DAG and waits for the end of its run; its state."""
+        runs = f"/dags/{dag_id}/dagRuns"
+        run_id = self._airflow("POST", runs, {"logical_date": None})["dag_run_id"]
+        ended: list[str] = []
+
+        def has_ended() -> bool:
+            state = self._airflow("GET", f"{runs}/{quote(run_id, safe='')}")["state"]
+            ended[:] = [state] if state in ("success", "failed") else []
+            return bool(ended)
+
+        wait_until(has_ended, within_s, f"the end of a run of {dag_id}")
+        return ended[0]
+
+    def mails(self) -> list[dict[str, Any]]:
+        """What the mailbox has, oldest first, with bodies."""
+        url = f"{self.addresses()['MAILBOX_URL']}/api/mails"
+        return [httpx.get(f"{url}/{mail['number']}").json() for mail in reversed(httpx.get(url).json())]
+
+    def _airflow(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        addresses = self.addresses()
+        login = {"username": "admin", "password": addresses["AIRFLOW_ADMIN_PASSWORD"]}
+        url = addresses["AIRFLOW_URL"]
+        token = httpx.post(f"{url}/auth/token", json=login, timeout=60).raise_for_status().json()["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.request(
+            method, f"{url}/api/v2{path}", json=body, headers=headers, timeout=60
+        ).raise_for_status().json()  # fmt: skip
+
+
+def wait_until(condition: Callable[[], object], within_s: float, what: str) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
+        time.sleep(0.5)
