@@ -44,13 +44,13 @@ class Usage:
                         times = process.cpu_times()
                         self._cpu_s[process.pid, process.create_time()] = times.user + times.system
                 if ticks % 10 == 0:
-                    self.peak_mb = max(self.peak_mb, sum(_pss_mb(process) for process in processes))
+                    self.peak_mb = max(self.peak_mb, sum(pss_mb(process) for process in processes))
             ticks += 1
             self._times.append(time.time())
             self._totals.append(sum(self._cpu_s.values()))
 
 
-def _pss_mb(process: psutil.Process) -> float:
+def pss_mb(process: psutil.Process) -> float:
     with suppress(psutil.Error):
         return float(process.memory_full_info().pss) / 2**20
     return 0.0
