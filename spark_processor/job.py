@@ -52,6 +52,9 @@ def main(arguments: Sequence[str]) -> int:
     except psycopg2.Error as error:
         _log.error("the database does not take the batch, and nothing of it is stored", error=str(error).strip())
         return 1
+    except StreamingQueryException as error:
+        _log.error("Spark ended the stream; what was read since the last batch is read again", error=str(error))
+        return 1
     _log.info("stopped")
     return 0
 

@@ -80,6 +80,24 @@ def test_recorded_trades_become_the_exchanges_own_bars_each_proven(demo: Demo, r
     assert [built[minute] for minute in minutes] == recorded_bars
 
 
+@pytest.mark.timeout(600)
+def test_the_audit_finds_the_bars_equal_to_the_exchanges_candles_and_certifies_them(demo: Demo) -> None:
+    key = "binance:TRX-USDT"
+    assert demo.run_dag("crypto_pipeline_audit_dag", symbols=[key], certify=True) == "success"
+    assert demo.query("select * from bar_differences") == []
+    certified = demo.query(
+        "select sum(minutes_proven), sum(minutes_equal), sum(minutes_different) from certificates "
+        "where exchange = 'binance' and symbol = 'TRX-USDT'"
+    )
+    [[proven, equal, different]] = certified
+    assert (proven >= FULL_MINUTES - 2, equal, different) == (
+        True,
+        proven,
+        0,
+    )  # the last two minutes are too young
+    assert any(mail["subject"].startswith(key) for mail in demo.mails())
+
+
 def test_bars_of_the_other_exchange_grow_too(demo: Demo) -> None:
     count = "select count(*) from trades_1min_agg where exchange = 'kucoin' and symbol = 'BTC-USDT'"
     wait_until(lambda: demo.query(count)[0][0] >= 1, 60, "a bar of kucoin BTC-USDT")

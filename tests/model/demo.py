@@ -86,10 +86,10 @@ class Demo:
         with xmlrpc.client.ServerProxy("http://127.0.0.1", transport) as proxy:
             getattr(proxy.supervisor, f"{action}Process")(program)
 
-    def run_dag(self, dag_id: str, within_s: float = 300) -> str:
+    def run_dag(self, dag_id: str, within_s: float = 300, **params: Any) -> str:
         """Triggers a DAG and waits for the end of its run; its state."""
         runs = f"/dags/{dag_id}/dagRuns"
-        run_id = self._airflow("POST", runs, {"logical_date": None})["dag_run_id"]
+        run_id = self._airflow("POST", runs, {"logical_date": None, "conf": params})["dag_run_id"]
         ended: list[str] = []
 
         def has_ended() -> bool:
