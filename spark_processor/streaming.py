@@ -38,17 +38,16 @@ def session(settings: JobSettings) -> Iterator[SparkSession]:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # nobody else needs its ports
     # the workers' Python must be one in which this project is installed
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName(APPLICATION)
+    if local:
+        # elsewhere who submits the job says what it gets; parallel collection takes less CPU than G1 at this heap
+        builder = builder.config("spark.driver.memory", "1g").config(
+            "spark.driver.extraJavaOptions", "-XX:+UseParallelGC"
+        )
     spark = (
-        SparkSession.builder.appName(APPLICATION)
-        .master(settings.spark_master_url)
+        builder.master(settings.spark_master_url)
         .config("spark.driver.extraClassPath", connector)
         .config("spark.executor.extraClassPath", connector)
-        # in local mode the driver does the reading too
-        .config("spark.driver.memory", "1g" if local else "512m")
-        .config("spark.executor.memory", "1g")
-        # measured: less CPU than G1 at this heap
-        .config("spark.driver.extraJavaOptions", "-XX:+UseParallelGC")
-        .config("spark.executor.extraJavaOptions", "-XX:+UseParallelGC")
         .config("spark.python.daemon.module", "spark_processor.daemon")
         # Spark's progress, which nobody reads, without checksums: half the time of writing it
         .config("spark.hadoop.fs.AbstractFileSystem.file.impl", "org.apache.hadoop.fs.local.RawLocalFs")

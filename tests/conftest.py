@@ -11,14 +11,11 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import psycopg2
 import pytest
 
@@ -28,24 +25,6 @@ from local.java import Java, find_java
 
 _SCHEMA_TEMPLATE = "schema_template"
 _ports_named: set[int] = set()
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """A running exchange simulator. url: `http://127.0.0.1:PORT`, the base of all its paths but WebSocket ones."""
-
-    url: str
-    port: int
-    state_dir: Path
-
-    @property
-    def ws_url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}"
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    # kafka-python reads its message schemas in a way that Python 3.11 and 3.12 call deprecated
-    config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
 
 
 @pytest.fixture(scope="session")
@@ -143,18 +122,6 @@ def topic(new_topic: Callable[[], str]) -> str:
     return new_topic()
 
 
-@pytest.fixture(scope="module")
-def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchange]:
-    """A simulator with its default market, the module's own."""
-    state_dir = tmp_path_factory.mktemp("exchange")
-    port = _free_port()
-    one = Exchange(f"http://127.0.0.1:{port}", port, state_dir)
-    environ = {"EXCHANGE_PORT": str(port), "EXCHANGE_STATE_DIR": str(state_dir)}
-    command = [sys.executable, "-m", "local.exchange"]
-    with running(command, state_dir / "exchange.log", lambda: _answers(f"{one.url}/api/v3/ping"), environ=environ):
-        yield one
-
-
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
     """Names a port that was free a moment ago at each call."""
@@ -212,13 +179,6 @@ def _free_port() -> int:
                 _ports_named.add(port)
                 return port
     raise AssertionError("unreachable")
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=2).is_success
-    except httpx.TransportError:
-        return False
 
 
 def _on_server(server: database.Server, statement: str) -> None:
