@@ -63,6 +63,8 @@ SPARK_CONNECTOR = JarSet(
     ),
 )
 
+_SETS = (BROKER, SPARK_CONNECTOR)
+
 
 def fetch(jars: JarSet, cache_dir: Path, java: Java, ivy_settings: Path | None = None) -> Path:
     """The folder of these jars, filled if it is not whole. Several processes may ask at the same time.
@@ -96,12 +98,17 @@ def read_sums(jars: JarSet) -> Mapping[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m local.jars", description="Fetch the jars into the cache.")
-    parser.add_argument("--write-sums", action="store_true", help="trust what is fetched now: rewrite jars.sha256")
-    write_sums = parser.parse_args().write_sums
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--write-sums", action="store_true", help="trust what is fetched now: rewrite jars.sha256")
+    what.add_argument("--only", choices=[jars.name for jars in _SETS], help="fetch this set alone")
+    options = parser.parse_args()
+    write_sums = options.write_sums
     settings = DemoSettings()
     java = find_java(settings.cache_dir)
     lines = []
-    for jars in (BROKER, SPARK_CONNECTOR):
+    for jars in _SETS:
+        if options.only not in (None, jars.name):
+            continue
         if write_sums:
             with tempfile.TemporaryDirectory() as scratch:
                 folder = Path(scratch) / jars.name

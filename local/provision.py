@@ -12,6 +12,7 @@ from psycopg2.extensions import parse_dsn
 from local.database import is_ready
 
 DATABASE = "crypto_data"
+WRITER, READER, MONITOR = "crypto_pipeline_job", "crypto_pipeline_people", "crypto_pipeline_airflow"  # logins
 SCHEMA_DIR = Path(__file__).parent.parent / "postgres" / "init"
 
 

@@ -90,5 +90,5 @@ class AirflowLogin(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", extra="ignore")
 
     airflow_admin_password: str = Field(
-        default=DEFAULT_PASSWORD, min_length=1, description="of the user admin of Airflow's pages"
+        default="", description=f"of the user admin of Airflow's pages; empty: {DEFAULT_PASSWORD} in a demo"
     )

@@ -13,7 +13,7 @@ from producer.settings import ProducerSettings
 
 SIMULATED, LIVE = "simulated", "live"
 
-_IDENTITY_FILE = "source.txt"
+IDENTITY_FILE = "source.txt"
 
 
 class SourceRefused(ValueError):
@@ -67,7 +67,7 @@ def identity(source: Source, folder: Path) -> str:
     A simulated market that was forgotten and begun anew is another source, so its mark is another one.
     Raises SourceRefused where the folder holds another source's state.
     """
-    file = folder / _IDENTITY_FILE
+    file = folder / IDENTITY_FILE
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
         mark = f"{source.name}-{secrets.token_hex(4)}" if source.simulated else source.name

@@ -13,6 +13,7 @@ from local import airflow as orchestration
 from local import broker, cluster, database, leftovers, provision
 from local.jars import BROKER, SPARK_CONNECTOR, fetch
 from local.java import find_java
+from local.provision import MONITOR, READER, WRITER
 from local.settings import AirflowLogin, DemoSettings
 from local.source import Source
 from local.state import Passwords
@@ -21,7 +22,6 @@ from local.supervision import Program
 HOST = "127.0.0.1"
 TOPIC = "raw_trades"
 APPLICATION = "CryptoAnalytics"
-WRITER, READER, MONITOR = "crypto_pipeline_job", "crypto_pipeline_people", "crypto_pipeline_airflow"
 
 _RECORDING = Path(__file__).parent.parent / "tests" / "recorded" / "TRXUSDT_trades_20250304.csv.gz"
 # Settings of another Spark or Hadoop on this machine would be taken for this one's.
@@ -230,7 +230,7 @@ def _airflow(
         ),
         smtp=orchestration.Smtp(HOST, settings.smtp_port, "pipeline@localhost", settings.alert_email_to),
         port=settings.airflow_port,
-        admin_password=AirflowLogin().airflow_admin_password,
+        admin_password=AirflowLogin().airflow_admin_password or orchestration.DEFAULT_PASSWORD,
     )
 
 

@@ -1,4 +1,4 @@
-"""`.env.example` names every variable that a settings class reads, with the value that it has anyway."""
+"""`.env.example` names every variable that a settings class or a compose file reads, with its value otherwise."""
 
 import importlib
 import os
@@ -9,8 +9,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 from pydantic_settings import BaseSettings
 
+import containers
 import crypto_pipeline
 import local
 import producer
@@ -18,7 +20,23 @@ import spark_processor
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / ".env.example"
-PACKAGES = (producer, spark_processor, local, crypto_pipeline)
+PACKAGES = (producer, spark_processor, local, containers, crypto_pipeline)
+COMPOSE_FILES = sorted(ROOT.glob("docker-compose*.yml"))
+
+
+class ComposeLoader(yaml.SafeLoader):
+    """YAML with compose's own tags, whose values are read as if they had none."""
+
+
+def _untagged(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> object:
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node, deep=True)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return None
+
+
+ComposeLoader.add_multi_constructor("!", _untagged)
 
 
 def settings_classes() -> list[type[BaseSettings]]:
@@ -48,7 +66,9 @@ def example() -> dict[str, str]:
     lines = [line for line in EXAMPLE.read_text().splitlines() if line and not line.startswith("#")]
     matches = [re.fullmatch(r"([A-Z0-9_]+)=(\S+(?: \S+)*|)  # .+", line) for line in lines]
     assert all(matches), [line for line, match in zip(lines, matches, strict=True) if not match]
-    pairs = [(match[1], match[2]) for match in matches if match]
+    # compose takes a comment behind nothing for the value, so what is empty stands in quotes
+    assert all(match[2] for match in matches if match)
+    pairs = [(match[1], match[2].strip('"')) for match in matches if match]
     assert len(dict(pairs)) == len(pairs), "a variable stands twice"
     return dict(pairs)
 
@@ -60,9 +80,28 @@ def test_settings_classes_are_found_in_every_package_and_stand_nowhere_else() ->
     assert {file.name for file in sources if "pydantic_settings" in file.read_text()} == {"settings.py"}
 
 
+def of_compose_files() -> dict[str, str | None]:
+    """What the compose files take from the environment, by name, with the value it has without one."""
+    found: dict[str, str | None] = {}
+    for file in COMPOSE_FILES:
+        for service in yaml.load(file.read_text(), ComposeLoader)["services"].values():  # noqa: S506 - a safe one
+            handed_on = service.get("environment", {}) if isinstance(service, dict) else {}
+            found |= {name: None for name, value in handed_on.items() if value is None}
+        text = "\n".join(line for line in file.read_text().splitlines() if not line.lstrip().startswith("#"))
+        for name, _, default in re.findall(r"\$\{([A-Z0-9_]+)(:-([^}]*)|:\?[^}]*)?\}", text):
+            assert found.get(name) in (None, default), f"{name} has two values"
+            found[name] = default
+    return found
+
+
 def test_every_variable_stands_in_the_example_once_and_no_other_does() -> None:
     read = {variable for settings in settings_classes() for variable in variables(settings)}
-    assert sorted(example()) == sorted(read)
+    assert sorted(example()) == sorted(read | of_compose_files().keys())
+
+
+def test_the_examples_values_are_those_of_the_compose_files() -> None:
+    of_files = {name: default for name, default in of_compose_files().items() if default is not None}
+    assert {name: example()[name] for name in of_files} == of_files
 
 
 @pytest.mark.parametrize("settings", settings_classes(), ids=lambda settings: str(settings.__name__))
