@@ -18,6 +18,8 @@ def servers(dsn: str) -> str:
         "Port": int(known.get("port", 5432)),
         "MaintenanceDB": known["dbname"],
         "Username": known["user"],
+        "DBRestriction": known["dbname"],
+        "DBRestrictionType": "databases",
         "ConnectionParameters": {"sslmode": known.get("sslmode", "prefer"), "passfile": "/.pgpass"},
         "Comment": "Reads all and changes nothing. Saved queries: Query Tool, Open File, storage queries.",
     }
