@@ -39,6 +39,11 @@ test: lint test-dags ## lint, then all tests but the slow ones: under 25 minutes
 test-faults: $(INSTALLED) $(AIRFLOW_INSTALLED) ## the slow tests: the DAGs in a real Airflow, and every part of it killed
 	$(BIN)/python -m pytest -m slow tests/integration tests/e2e
 
+.PHONY: test-compose
+test-compose: $(INSTALLED) ## the containers, brought up for real, killed and upgraded: needs Docker; half an hour
+	@docker compose version >/dev/null 2>&1 || { echo "docker compose is not there: install Docker with its compose plugin" >&2; exit 1; }
+	$(BIN)/python -m pytest tests/compose
+
 .PHONY: test-unit
 test-unit: $(INSTALLED) ## only the offline tests: seconds
 	$(BIN)/python -m pytest tests/unit
@@ -65,6 +70,9 @@ distclean: clean ## forget also what is installed and fetched
 requirements: $(INSTALLED) ## pin what pyproject.toml asks for; UPGRADE=--upgrade: in the newest versions
 	$(BIN)/python -m pip install --quiet uv==$(UV_VERSION)
 	$(BIN)/uv pip compile pyproject.toml --extra dev --output-file requirements/dev.txt $(UPGRADE) $(COMPILE)
+	$(BIN)/uv pip compile pyproject.toml --extra producer --constraint requirements/dev.txt --output-file requirements/producer.txt $(COMPILE)
+	$(BIN)/uv pip compile pyproject.toml --extra producer --extra spark --constraint requirements/dev.txt --output-file requirements/spark.txt $(COMPILE)
+	$(BIN)/uv pip compile pyproject.toml --extra exchange --constraint requirements/dev.txt --output-file requirements/exchange.txt $(COMPILE)
 	$(BIN)/uv pip compile pyproject.toml --extra airflow --output-file requirements/airflow.txt $(UPGRADE) $(COMPILE)
 
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet

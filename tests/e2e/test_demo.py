@@ -4,15 +4,11 @@ The demo of this module runs on ports and in a folder of its own. The tests buil
 since a demo takes half a minute to start.
 """
 
-import csv
-import gzip
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,19 +16,11 @@ import psutil
 import psycopg2
 import pytest
 from model.demo import Demo, wait_until
+from model.recorded import FULL_MINUTES, bars, proven_recorded_bars, recorded_bars
 from model.verdict import unsettled_minutes
 
 from local import leftovers
 from local.exchange.faults import Loss
-
-RECORDED = Path(__file__).parents[1] / "recorded"
-FIELDS = (
-    *("open", "high", "low", "close", "volume", "quote_volume"),
-    *("trade_count", "taker_buy_volume", "taker_buy_quote_volume"),
-)
-FULL_MINUTES = 16
-
-Bar = tuple[Any, ...]
 
 
 @pytest.fixture(scope="module")
@@ -47,37 +35,10 @@ def demo(running_demo: Any) -> Iterator[Demo]:
         yield one
 
 
-@pytest.fixture(scope="module")
-def recorded_bars() -> list[Bar]:
-    """The exchange's own klines of the recorded minutes."""
-    with (RECORDED / "TRXUSDT_1m_klines_20250304.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))[:FULL_MINUTES]
-    return [tuple(int(row[f]) if f == "trade_count" else Decimal(row[f]) for f in FIELDS) for row in rows]
-
-
 @pytest.mark.timeout(900)
-def test_recorded_trades_become_the_exchanges_own_bars_each_proven(demo: Demo, recorded_bars: list[Bar]) -> None:
+def test_recorded_trades_become_the_exchanges_own_bars_each_proven(demo: Demo) -> None:
     demo.start()
-    with gzip.open(RECORDED / "TRXUSDT_trades_20250304.csv.gz", "rt", newline="") as file:
-        first = next(csv.DictReader(file))
-    at = datetime.fromtimestamp(int(first["trade_time_ms"]) / 1000, UTC).replace(second=0, microsecond=0)
-
-    def replayed_first_minute() -> datetime | None:
-        rows = demo.query(
-            "select window_start from trades_1min_agg where exchange = 'binance' and symbol = 'TRX-USDT' "
-            "and first_trade_id <= %s and last_trade_id >= %s",
-            *(int(first["trade_id"]), int(first["trade_id"])),
-        )
-        return rows[0][0] if rows else None
-
-    wait_until(replayed_first_minute, 240, "the first recorded trade is in a bar")
-    begins = replayed_first_minute()
-    assert begins is not None
-    assert (begins - at) % timedelta(minutes=1) == timedelta(0)
-    minutes = [begins + timedelta(minutes=n) for n in range(FULL_MINUTES)]
-    wait_until(lambda: bars(demo, proven=True).keys() >= set(minutes), 240, "the recorded minutes are proven")
-    built = bars(demo, proven=False)
-    assert [built[minute] for minute in minutes] == recorded_bars
+    assert proven_recorded_bars(demo, 240) == recorded_bars()
 
 
 @pytest.mark.timeout(600)
@@ -203,13 +164,3 @@ def goes_on(demo: Demo) -> None:
     after = bars(demo, proven=True)
     assert len(before) >= FULL_MINUTES - 1
     assert {minute: after[minute] for minute in before} == before
-
-
-def bars(demo: Demo, proven: bool) -> dict[datetime, Bar]:
-    """The bars of the recorded symbol by minute, all or the proven ones."""
-    rows = demo.query(
-        f"select window_start, {', '.join(FIELDS)} from trades_1min_agg "  # noqa: S608 - constants
-        "where exchange = 'binance' and symbol = 'TRX-USDT' and (not %s or proven_at is not null)",
-        proven,
-    )
-    return {row[0]: row[1:] for row in rows}
