@@ -243,6 +243,23 @@ def test_kucoins_older_loss_is_mended_by_its_candles(pipeline: Any, hour: Any, k
         start, end,
     )  # fmt: skip
     assert shown == [("candle", "candle")]
+    # its ids never come, and are no new gap
+    assert (gaps.record_holes(pipeline.db, 60), len(pipeline.gaps())) == (0, 1)
+
+
+def test_a_tail_of_kucoin_that_candles_mended_is_recorded_no_second_time(
+    pipeline: Any, hour: Any, kucoin: History
+) -> None:
+    from crypto_pipeline.monitor.freshness import Freshness, State
+
+    trades = pipeline.trades(KUCOIN, BTC, *hour)
+    pipeline.stream(trades[:100])
+    found = Freshness(KUCOIN, BTC, State.STALLED, trades[200].trade_id, trades[99].trade_id, hour[1], None)
+    assert gaps.record_tail(pipeline.db, found) == 1
+    [work] = gaps.plan(pipeline.db, BOUNDS)
+    attempt(pipeline, kucoin, work)
+    assert [change.state for change in gaps.verify(pipeline.db, 3)] == ["verified"]
+    assert gaps.record_tail(pipeline.db, found) == 0
 
 
 def test_at_most_sixteen_symbols_are_planned_oldest_first(pipeline: Any) -> None:

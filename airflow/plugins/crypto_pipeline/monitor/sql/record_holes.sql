@@ -1,5 +1,6 @@
 -- Holes older than the grace, by the trade times of their neighbours, that the ledger does not know become rows of it.
--- What the history DAG is fetching is its own; a gap that was verified and is missing again is a new one.
+-- What the history DAG is fetching is its own; a gap that was verified and is missing again is a new one, but where
+-- only candles could mend it, its ids stay missing for good, and it stays verified.
 with missing as (
     select
         exchange,
@@ -8,7 +9,7 @@ with missing as (
         - coalesce((
             select range_agg(gap.ids) from gaps as gap
             where gap.exchange = coverage.exchange and gap.symbol = coverage.symbol
-                and gap.state <> 'verified' and gap.ids is not null
+                and gap.ids is not null and (gap.state <> 'verified' or not consecutive and candles_fetched_at is not null)
         ), '{}')
         - coalesce((
             select range_agg(ordered.ids) from history_days as ordered
@@ -17,6 +18,11 @@ with missing as (
                 and ordered.changed_at > %(now)s - interval '6 hours'
         ), '{}') as ids
     from coverage
+    cross join lateral (
+        select coalesce((
+            select consecutive_ids from exchanges where exchanges.exchange = coverage.exchange
+        ), true) as consecutive
+    ) as known
     where seen <> '{}'
 ),
 holes as (

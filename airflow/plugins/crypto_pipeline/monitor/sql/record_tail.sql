@@ -13,7 +13,13 @@ from unnest(
     - (select seen from coverage where exchange = %(exchange)s and symbol = %(symbol)s)
     - coalesce((
         select range_agg(ids) from gaps
-        where exchange = %(exchange)s and symbol = %(symbol)s and state <> 'verified' and ids is not null
+        where exchange = %(exchange)s and symbol = %(symbol)s and ids is not null and (
+            state <> 'verified'
+            -- mended by candles alone: its ids never come
+            or candles_fetched_at is not null and exists (
+                select from exchanges where exchanges.exchange = gaps.exchange and not consecutive_ids
+            )
+        )
     ), '{}')
 ) as tail
 left join lateral (
