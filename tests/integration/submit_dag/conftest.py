@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ class Service:
     log: Path
     ready: Callable[[], bool]
     process: subprocess.Popen[bytes] | None = None
+    groups: list[int] = field(default_factory=list)  # of all processes that it ever was
 
     def start(self, wait: bool = True) -> None:
         with self.log.open("ab") as output:
@@ -49,6 +51,7 @@ class Service:
                 env={**os.environ, **self.environ},
                 start_new_session=True,
             )
+        self.groups.append(self.process.pid)
         if wait:
             self.wait()
 
@@ -78,11 +81,9 @@ class Service:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        # what a killed one has left behind is in the same process group
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
+        for group in self.groups:  # what a killed one has left behind is in its process group
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
 
 
 @dataclass(repr=False)

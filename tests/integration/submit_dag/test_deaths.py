@@ -5,6 +5,7 @@ import signal
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -47,7 +48,8 @@ def test_what_the_drivers_log_said_last_is_in_the_tasks_log_and_in_the_mail(clea
     assert mail["to"] == ["ops@example.org"]
     for body in (mail["text"], mail["html"], clean.log(run_id, 1)):
         assert "RuntimeError: the job was told to crash in a batch" in body
-    assert f"{clean.airflow.url}/dags/crypto_pipeline_submit_dag/runs/{run_id}/tasks/run_stream" in mail["text"]
+    path = f"/dags/crypto_pipeline_submit_dag/runs/{quote(run_id)}/tasks/run_stream"
+    assert f"{clean.airflow.url}{path}" in mail["text"]
     assert "<pre" in mail["html"]
     clean.wait(clean.working, "a new driver that works")
 

@@ -8,6 +8,8 @@ import pytest
 from crypto_pipeline.submit.master import Application, SparkMaster
 from local.airflow import trigger
 
+DAG_ID = "crypto_pipeline_submit_dag"
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # real processes, many of them
 
 
@@ -38,11 +40,14 @@ def test_a_driver_that_no_run_owns_is_killed_and_the_owned_one_is_not(clean: Any
 
 
 def test_a_driver_whose_run_ended_unheard_is_killed(clean: Any, run_id: str) -> None:
-    """As when the API server dies with the listener in it, while the triggerer is dead."""
+    """As when the triggerer is dead, and the master away when API server and scheduler hear of it."""
     driver_id = clean.working()
     clean.services["triggerer"].kill()
     clean.services["master"].kill()
     clean.mark_task(run_id, "failed")
+    clean.wait(
+        lambda: clean.api("GET", f"dags/{DAG_ID}/dagRuns/{run_id}")["state"] == "failed", "the end of the run"
+    )
     clean.services["api-server"].kill()
     clean.services["api-server"].start()
     clean.services["master"].start()
@@ -59,6 +64,6 @@ def test_a_reaper_beside_submits_and_clears_kills_nothing(clean: Any) -> None:
         saw += [reaped(clean) for _ in range(3)]
     clean.wait(lambda: clean.is_deferred(run_id) and clean.working(), "a working driver and a deferred task")
     assert [one["killed"] for one in saw] == [[]] * 9
-    assert clean.task(run_id)["try_number"] == 3
+    assert clean.task(run_id)["try_number"] >= 2  # two clears that come before one new try are one
     assert reaped(clean) == {"owned": [clean.working()], "killed": []}
     assert httpx.get(f"{clean.mailbox_url}/api/mails").json() == []
