@@ -109,15 +109,17 @@ def test_without_a_terminal_it_prints_lines(demo: Demo) -> None:
 def test_a_loss_is_named_in_a_mail_repaired_by_the_monitor_and_closed(demo: Demo) -> None:
     with demo.truth() as truth:
         began = datetime.now(UTC)
-        truth.inject(Loss(exchange="binance", symbols=["TRX-USDT"], count=60))
-        wait_until(lambda: truth.faults() == [], 60, "60 trades are lost")
-        ended = datetime.now(UTC)
-        wait_until(lambda: datetime.now(UTC) > ended + timedelta(seconds=8), 20, "the hole is old enough")
+        # more than the producer mends unasked
+        truth.inject(Loss(exchange="binance", symbols=["TRX-USDT"], count=200))
+        wait_until(lambda: truth.faults() == [], 120, "200 trades are lost")
+        minute = timedelta(minutes=1)
+        # a hole's age counts from the end of the minute in which it ends
+        counts_at = datetime.now(UTC).replace(second=0, microsecond=0) + minute + timedelta(seconds=8)
+        wait_until(lambda: datetime.now(UTC) > counts_at, 80, "the hole is old enough")
         lost = truth.sent("binance", "TRX-USDT").faults["loss"]
         assert demo.run_dag("crypto_pipeline_monitor_dag") == "success"
         [naming] = [mail for mail in demo.mails() if f"ids {min(lost)} to " in mail["text"]]
         assert "binance:TRX-USDT" in naming["text"]
-        minute = timedelta(minutes=1)
         until = datetime.now(UTC).replace(second=0, microsecond=0)
         wait_until(
             lambda: not unsettled_minutes(demo, truth, [("binance", "TRX-USDT")], began - minute, until),

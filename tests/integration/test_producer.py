@@ -167,7 +167,8 @@ def test_a_hole_of_10_000_trades_is_healed_within_10_seconds(
     with producer(market, kafka_bootstrap_servers, topic, **symbol) as running:
         until(lambda: running.metric("producer_trades_total{") > 10, 30)
         market.control.change_rate("binance", "BTC-USDT", 4000)
-        market.control.inject(Stall(exchange="binance", duration_s=2.9))
+        market.control.inject(Refuse(exchange="binance", duration_s=2.9))
+        market.control.inject(Disconnect(exchange="binance"))
         until(lambda: running.metric("producer_holes_total{") == 1, 30)
         market.control.change_rate("binance", "BTC-USDT", 100)
         found_at = time.monotonic()
