@@ -1,4 +1,4 @@
-"""The producer's settings: the environment, read once; those of the REST servers are also Airflow's."""
+"""The producer's settings: the environment, read once; REST servers, symbols and topic are also Airflow's."""
 
 from pathlib import Path
 from typing import Literal
@@ -31,26 +31,35 @@ class RestSettings(BaseSettings):
         return address
 
 
-class ProducerSettings(RestSettings):
-    """Each field is the environment variable of its name in upper case.
-
-    A field `<exchange>_ws_url` says where the WebSocket server of an exchange is, as others do of REST servers.
-    """
+class SymbolSettings(BaseSettings):
+    """Which symbols are carried."""
 
     symbols_file: Path = Field(default=Path("symbols.yaml"), description="which symbols to carry")
     active_symbols: str = Field(
         default="", description="as binance:BTC-USDT,kucoin:ETH-USDT; chooses instead of the file"
     )
 
-    binance_ws_url: str = Field(default="wss://stream.binance.com:9443", description="Binance's WebSocket server")
-    rest_weight_share: float = Field(
-        default=0.4, gt=0, le=1, description="part of an exchange's REST weight that the producer may use"
-    )
+
+class TopicSettings(BaseSettings):
+    """Where trades are published."""
 
     kafka_bootstrap_servers: str = Field(
         default="127.0.0.1:9092", min_length=1, description="brokers, host:port,…"
     )
     kafka_topic: str = Field(default="raw_trades", min_length=1, description="the topic, which must exist")
+
+
+class ProducerSettings(RestSettings, SymbolSettings, TopicSettings):
+    """Each field is the environment variable of its name in upper case.
+
+    A field `<exchange>_ws_url` says where the WebSocket server of an exchange is, as others do of REST servers.
+    """
+
+    binance_ws_url: str = Field(default="wss://stream.binance.com:9443", description="Binance's WebSocket server")
+    rest_weight_share: float = Field(
+        default=0.4, gt=0, le=1, description="part of an exchange's REST weight that the producer may use"
+    )
+
     buffer_mb: int = Field(
         default=256, ge=1, description="trades kept in memory while the broker is away; beyond it reading stops"
     )

@@ -46,16 +46,12 @@ def test_the_audit_finds_the_bars_equal_to_the_exchanges_candles_and_certifies_t
     key = "binance:TRX-USDT"
     assert demo.run_dag("crypto_pipeline_audit_dag", symbols=[key], certify=True) == "success"
     assert demo.query("select * from bar_differences") == []
-    certified = demo.query(
+    [[proven, equal, different]] = demo.query(
         "select sum(minutes_proven), sum(minutes_equal), sum(minutes_different) from certificates "
         "where exchange = 'binance' and symbol = 'TRX-USDT'"
     )
-    [[proven, equal, different]] = certified
-    assert (proven >= FULL_MINUTES - 2, equal, different) == (
-        True,
-        proven,
-        0,
-    )  # the last two minutes are too young
+    # the last two minutes are too young
+    assert (proven >= FULL_MINUTES - 2, equal, different) == (True, proven, 0)
     assert any(mail["subject"].startswith(key) for mail in demo.mails())
 
 

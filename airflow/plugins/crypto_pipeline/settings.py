@@ -1,27 +1,16 @@
 """The settings of the DAGs: the environment of Airflow's tasks, read once a task."""
 
-from pathlib import Path
-
 from pydantic import Field
 
 from producer.exchanges.adapter import adapter_of
-from producer.settings import RestSettings
+from producer.settings import RestSettings, SymbolSettings, TopicSettings
 
 
-class MonitorSettings(RestSettings):
+class MonitorSettings(RestSettings, SymbolSettings, TopicSettings):
     """What the monitor DAG reads.
 
     Each field is the environment variable of its name in upper case; those of the producer mean the same.
     """
-
-    symbols_file: Path = Field(default=Path("symbols.yaml"), description="which symbols to carry")
-    active_symbols: str = Field(
-        default="", description="as binance:BTC-USDT,kucoin:ETH-USDT; chooses instead of the file"
-    )
-    kafka_bootstrap_servers: str = Field(
-        default="127.0.0.1:9092", min_length=1, description="brokers, host:port,…"
-    )
-    kafka_topic: str = Field(default="raw_trades", min_length=1, description="the topic, which must exist")
 
     monitor_weight_share: float = Field(
         default=0.4, gt=0, le=1, description="part of an exchange's REST weight that the monitor may use"
@@ -59,7 +48,7 @@ class MonitorSettings(RestSettings):
     )
 
 
-class PastSettings(RestSettings):
+class PastSettings(RestSettings, TopicSettings):
     """What the audit and history DAGs read, in the same way."""
 
     binance_bulk_url: str = Field(
@@ -67,10 +56,6 @@ class PastSettings(RestSettings):
         description="where Binance's files of past days are; empty: its public address, and none beside another "
         "REST server, whose trades are others",
     )
-    kafka_bootstrap_servers: str = Field(
-        default="127.0.0.1:9092", min_length=1, description="brokers, host:port,…"
-    )
-    kafka_topic: str = Field(default="raw_trades", min_length=1, description="the topic, which must exist")
     history_weight_share: float = Field(
         default=0.2,
         gt=0,
