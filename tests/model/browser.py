@@ -16,7 +16,7 @@ import websocket
 from model.demo import wait_until
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-WIDTH, HEIGHT = 1500, 1000
+WIDTH, HEIGHT = 1500, 1300  # all tables of pgAdmin fit: it draws only what can be seen
 
 
 def executable() -> str | None:
@@ -33,6 +33,7 @@ class Page:
 
     def open(self, url: str) -> None:
         self._call("Page.navigate", url=url)
+        self.wait_for("document.readyState === 'complete'")
 
     def evaluate(self, script: str) -> Any:
         answer = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
