@@ -127,8 +127,7 @@ def test_prometheus_has_the_metrics_of_all_and_knows_its_rules(containers: Conta
 def test_pgadmin_shows_the_table(containers: Containers, pictures: Path) -> None:
     with browser.page() as page:
         pgadmin.log_in(page, containers.addresses()["PGADMIN_URL"], containers.login("pgadmin"))
-        pgadmin.show_rows(page, "trades_1min_agg")
-        page.wait_for("document.body.innerText.includes('TRX-USDT')", 60)
+        pgadmin.show_rows(page, "trades_1min_agg", holding="TRX-USDT")
         page.screenshot(pictures / "pgadmin.png")
 
 

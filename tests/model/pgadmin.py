@@ -18,12 +18,15 @@ def log_in(page: Page, url: str, password: str) -> None:
     page.wait_for("!!document.querySelector('#id-object-explorer')", 120)
 
 
-def show_rows(page: Page, table: str) -> None:
-    """Walks down the tree to the table, and asks for its rows."""
+def show_rows(page: Page, table: str, holding: str) -> None:
+    """Walks down the tree to the table, asks for its rows, and waits until one with a text is seen."""
     for node, child in itertools.pairwise((*PATH, table)):
         _open(page, node, child)
     page.click(_node(table))
     page.click("document.querySelector(\"button[aria-label='All Rows']:not(:disabled)\")")
+    # each result has a frame of its own
+    frames = "[...document.querySelectorAll('iframe')].map(frame => frame.contentDocument?.body?.innerText ?? '')"
+    page.wait_for(f"{frames}.some(text => text.includes({json.dumps(holding)}))", 120)
 
 
 def _open(page: Page, node: str, child: str) -> None:
