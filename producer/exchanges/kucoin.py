@@ -5,7 +5,7 @@ A trade's id is its `sequence`, which grows with steps: ids alone cannot show th
 attests instead what came just before it on the same connection, or on the same REST page.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import InvalidOperation
 from itertools import count
@@ -84,11 +84,14 @@ class KucoinSession:
             message = orjson.loads(frame)
             kind = message.get("type")
         except (orjson.JSONDecodeError, AttributeError):
+            self._attest_nothing(self._last_ids)
             return [Rejected(f"kucoin: not a JSON object: {frame[:200]!r}")]
         if kind == "message" and message.get("subject") == "trade.l3match":
             try:
                 return [self._trade(message["data"], received_at_us)]
             except (KeyError, TypeError, ValueError, InvalidOperation) as error:
+                symbol = str(message.get("topic")).removeprefix(_MATCHES)
+                self._attest_nothing([symbol] if symbol in self._last_ids else self._last_ids)
                 return [Rejected(f"kucoin: not a trade ({error!r}): {frame[:300]!r}")]
         if kind == "welcome":
             return [Ready()]
@@ -97,6 +100,10 @@ class KucoinSession:
         if kind == "error":
             return [Refused(f"kucoin: {message.get('code')} {message.get('data')}")]
         return [Unknown(f"kucoin: {str(message)[:200]}")]
+
+    def _attest_nothing(self, symbols: Iterable[str]) -> None:
+        """A frame that was not understood may have held a trade of these: none is attested to follow the last."""
+        self._last_ids.update(dict.fromkeys(symbols))
 
     def _trade(self, data: dict[str, Any], received_at_us: int) -> Trade:
         symbol = data["symbol"]

@@ -18,6 +18,7 @@ from local.exchange.faults import (
     Fault,
     Halt,
     Loss,
+    Malformed,
     NoPong,
     Refuse,
     RestError,
@@ -345,6 +346,19 @@ def test_12_kucoin_drops_messages_to_slow_clients(market: Simulator, start: Star
     assert len(lost) == 5
     assert lost <= told - set(rig.ids(BTC))
     assert rig.healer.holes() == {}
+
+
+@pytest.mark.parametrize("how", ["truncated", "missing_field"])
+def test_12_what_kucoin_sends_broken_is_made_up_for(market: Simulator, start: Start, how: str) -> None:
+    """A trade attests nothing across a frame that was not understood, so a hole shows and is healed."""
+    rig = start("kucoin", [BTC, ETH])
+    inject(market, Malformed(exchange="kucoin", symbols=[BTC], count=5, how=how))
+    until(lambda: not market.control.faults(), 20)
+    rig.goes_on(BTC, ETH)
+    until(lambda: not rig.healer.holes(), 15)
+    assert rig.is_complete(BTC)
+    assert rig.is_complete(ETH)
+    assert rig.count("rejected_frames_total") == 5
 
 
 def test_13_holes_of_the_past_are_repaired_later(market: Simulator, start: Start) -> None:

@@ -195,9 +195,9 @@ class TestKucoin:
         for trade in trades:
             assert from_wire(to_wire(trade)) == trade
 
-    def frame(self, sequence: int) -> str:
+    def frame(self, sequence: int, symbol: str = "A-B") -> str:
         data = {
-            "symbol": "A-B",
+            "symbol": symbol,
             "sequence": str(sequence),
             "side": "sell",
             "size": "1",
@@ -205,13 +205,38 @@ class TestKucoin:
             "time": "1000",
         }
         return json.dumps(
-            {"type": "message", "subject": "trade.l3match", "topic": "/market/match:A-B", "data": data}
+            {"type": "message", "subject": "trade.l3match", "topic": f"/market/match:{symbol}", "data": data}
         )
 
     def test_disorder_and_duplicates_attest_nothing(self) -> None:
         session = kucoin.session(["A-B"])
         trades = [event for id in (10, 14, 14, 12, 16) for event in session.read(self.frame(id), 1)]
         assert [trade.prev_trade_id for trade in trades if isinstance(trade, Trade)] == [None, 10, None, None, 14]
+
+    def test_a_trade_attests_nothing_across_a_frame_that_was_not_understood(self) -> None:
+        session = kucoin.session(["A-B", "C-D"])
+        broken = [self.frame(12).replace('"sell"', "7"), self.frame(12)[:40], "\x00", self.frame(12, "C-D")[:-1]]
+        frames = [self.frame(10, "C-D")]
+        for number, frame in enumerate(broken):
+            frames += [self.frame(10 + 20 * number), frame, self.frame(20 + 20 * number)]
+        frames += [self.frame(90), self.frame(11, "C-D"), self.frame(13, "C-D")]
+        trades = [event for frame in frames for event in session.read(frame, 1) if isinstance(event, Trade)]
+        assert [(t.prev_trade_id, t.trade_id) for t in trades if t.symbol == "A-B"] == [
+            *((None, 10), (None, 20), (20, 30), (None, 40), (40, 50), (None, 60), (60, 70), (None, 80), (80, 90))
+        ]
+        assert [(t.prev_trade_id, t.trade_id) for t in trades if t.symbol == "C-D"] == [
+            *((None, 10), (None, 11), (11, 13))
+        ]
+
+    def test_a_malformed_match_of_one_symbol_leaves_the_attestation_of_others(self) -> None:
+        session = kucoin.session(["A-B", "C-D"])
+        frames = [self.frame(10), self.frame(10, "C-D"), self.frame(12, "C-D").replace('"sell"', "7")]
+        for frame in frames:
+            session.read(frame, 1)
+        [mine], [other] = session.read(self.frame(11), 1), session.read(self.frame(13, "C-D"), 1)
+        assert isinstance(mine, Trade)
+        assert isinstance(other, Trade)
+        assert (mine.prev_trade_id, other.prev_trade_id) == (10, None)
 
     def test_more_ids_than_a_message_may_account_for_are_not_attested(self) -> None:
         session = kucoin.session(["A-B"])
