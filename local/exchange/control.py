@@ -100,7 +100,7 @@ class Control:
         self._call("POST", "/rate", json={"exchange": exchange, "symbol": symbol, "rate": rate})
 
     def status(self) -> dict[str, Any]:
-        """The time, the replay and the connections."""
+        """The time, the replay, the connections, and how many trades were lost on the wire."""
         found: dict[str, Any] = self._call("GET", "/status")
         return found
 

@@ -66,7 +66,13 @@ class Control:
             }
         connections = [c.as_json() for c in self._backend.feed.connections.values()]
         return _json(
-            {"now_us": world.now_us(), "symbols": len(world.markets), "replay": replay, "connections": connections}
+            {
+                "now_us": world.now_us(),
+                "symbols": len(world.markets),
+                "replay": replay,
+                "connections": connections,
+                "lost": self._backend.sent.lost(),
+            }
         )
 
     async def _list_faults(self, request: web.Request) -> web.Response:

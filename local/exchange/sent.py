@@ -2,10 +2,12 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TextIO
 
 _IDS_KEPT = 100_000
+_UNTRUE = ("malformed", "future_dates")
 
 
 @dataclass(slots=True)
@@ -25,6 +27,11 @@ class SymbolSent:
             self.ranges[-1][1] = last
         elif not self.ranges or self.ranges[-1][1] < first:
             self.ranges.append([first, last])
+
+    def lost(self) -> int:
+        """How many trades between the first and the last one sent went to no connection, or not as they are."""
+        unsent = sum(later[0] - earlier[1] - 1 for earlier, later in pairwise(self.ranges))
+        return unsent + sum(len(self.faults[fault]) for fault in _UNTRUE if fault in self.faults)
 
     def befell(self, fault: str, trade_id: int) -> None:
         """A fault hit a trade."""
@@ -55,6 +62,10 @@ class SentLog:
         """Writes what is still buffered."""
         if self._file:
             self._file.close()
+
+    def lost(self) -> int:
+        """How many trades of all symbols were lost on the wire while somebody was subscribed, or between two."""
+        return sum(sent.lost() for sent in self.symbols.values())
 
     def as_json(self, key: str) -> dict[str, Any]:
         """Index ranges and faults of a symbol."""

@@ -108,12 +108,14 @@ def test_lost_trades_are_missing_from_the_stream_known_to_rest_and_named_by_the_
 ) -> None:
     with connect(exchange, "btcusdt@trade") as socket:
         before = trade(socket)  # the loss may be over before the next one is read
+        lost_before = exchange.control.status()["lost"]
         exchange.control.inject(Loss(symbols=["BTC-USDT"], count=25))
         after = trades_until(socket, lambda: not exchange.control.faults())
         ids = [t["t"] for t in (before, *after)]
     missing = sorted(set(range(ids[0], ids[-1] + 1)) - set(ids))
     sent = exchange.control.sent("binance", "BTC-USDT")
     assert len(missing) == 25
+    assert exchange.control.status()["lost"] - lost_before == 25
     assert sent.faults["loss"][-25:] == missing
     assert rest_ids(exchange, missing[0], missing[-1]) == list(range(missing[0], missing[-1] + 1))
     assert any(r.last_trade_id == missing[0] - 1 for r in sent.ranges)
