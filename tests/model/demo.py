@@ -1,13 +1,15 @@
 """The demo as its user starts it, on ports and in a folder of its own."""
 
 import configparser
+import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +20,7 @@ import psycopg2
 from supervisor.xmlrpc import SupervisorTransport
 
 from local.exchange.control import Control
+from local.settings import DemoSettings
 
 Row = tuple[Any, ...]
 
@@ -79,25 +82,28 @@ class Demo:
 
     def supervise(self, action: Literal["stop", "start"], program: str) -> None:
         """Stops or starts one of the demo's programs."""
-        [told] = self.state_dir.glob("*/supervisord.conf")
-        settings = configparser.RawConfigParser()
-        settings.read(told)
-        transport = SupervisorTransport(None, None, f"unix://{settings['unix_http_server']['file']}")
-        with xmlrpc.client.ServerProxy("http://127.0.0.1", transport) as proxy:
-            getattr(proxy.supervisor, f"{action}Process")(program)
+        with self._supervisor() as supervisor:
+            getattr(supervisor, f"{action}Process")(program)
+
+    def programs(self) -> dict[str, tuple[str, int]]:
+        """What supervisord says of each of the demo's programs: its state, and its process id or 0."""
+        with self._supervisor() as supervisor:
+            return {info["name"]: (info["statename"], info["pid"]) for info in supervisor.getAllProcessInfo()}
 
     def run_dag(self, dag_id: str, within_s: float = 300, **params: Any) -> str:
         """Triggers a DAG and waits for the end of its run; its state."""
         runs = f"/dags/{dag_id}/dagRuns"
-        run_id = self._airflow("POST", runs, {"logical_date": None, "conf": params})["dag_run_id"]
         ended: list[str] = []
+        with self._airflow() as airflow:
+            told = airflow.post(runs, json={"logical_date": None, "conf": params}).raise_for_status().json()
+            run = f"{runs}/{quote(told['dag_run_id'], safe='')}"
 
-        def has_ended() -> bool:
-            state = self._airflow("GET", f"{runs}/{quote(run_id, safe='')}")["state"]
-            ended[:] = [state] if state in ("success", "failed") else []
-            return bool(ended)
+            def has_ended() -> bool:
+                state = airflow.get(run).raise_for_status().json()["state"]
+                ended[:] = [state] if state in ("success", "failed") else []
+                return bool(ended)
 
-        wait_until(has_ended, within_s, f"the end of a run of {dag_id}")
+            wait_until(has_ended, within_s, f"the end of a run of {dag_id}")
         return ended[0]
 
     def mails(self) -> list[dict[str, Any]]:
@@ -105,15 +111,43 @@ class Demo:
         url = f"{self.addresses()['MAILBOX_URL']}/api/mails"
         return [httpx.get(f"{url}/{mail['number']}").json() for mail in reversed(httpx.get(url).json())]
 
-    def _airflow(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    @contextmanager
+    def _supervisor(self) -> Iterator[Any]:
+        [told] = self.state_dir.glob("*/supervisord.conf")
+        settings = configparser.RawConfigParser()
+        settings.read(told)
+        transport = SupervisorTransport(None, None, f"unix://{settings['unix_http_server']['file']}")
+        with xmlrpc.client.ServerProxy("http://127.0.0.1", transport) as proxy:
+            yield proxy.supervisor
+
+    def _airflow(self) -> httpx.Client:
+        """A client of Airflow's REST interface, logged in."""
         addresses = self.addresses()
         login = {"username": "admin", "password": addresses["AIRFLOW_ADMIN_PASSWORD"]}
         url = addresses["AIRFLOW_URL"]
         token = httpx.post(f"{url}/auth/token", json=login, timeout=60).raise_for_status().json()["access_token"]
         headers = {"Authorization": f"Bearer {token}"}
-        return httpx.request(
-            method, f"{url}/api/v2{path}", json=body, headers=headers, timeout=60
-        ).raise_for_status().json()  # fmt: skip
+        return httpx.Client(base_url=f"{url}/api/v2", headers=headers, timeout=60)
+
+
+@contextmanager
+def fresh_demo(folder: Path, cache_dir: Path, free_port: Callable[[], int], **variables: str) -> Iterator[Demo]:
+    """A demo with these variables in an empty folder, not started yet; at the end nothing is left of it."""
+    mine = [name.upper() for name in DemoSettings.model_fields]
+    environ = {
+        **{name: value for name, value in os.environ.items() if name not in mine},
+        **{variable: str(free_port()) for variable in DemoSettings().ports()},
+        "DEMO_STATE_DIR": str(folder / "state"),
+        "CACHE_DIR": str(cache_dir),
+        **variables,
+    }
+    one = Demo(folder / "state", environ)
+    try:
+        yield one
+    finally:
+        if not one.has_ended() and one.process is not None:
+            one.send(signal.SIGINT)
+        subprocess.run([sys.executable, "-m", "local.clean"], env=environ, check=True)
 
 
 def wait_until(condition: Callable[[], object], within_s: float, what: str) -> None:

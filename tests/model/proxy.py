@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -10,7 +11,8 @@ class Proxy:
     """Passes bytes on to a port while it is `passing`.
 
     cut(): connections end, and new ones are refused. freeze(): connections stay open and nothing passes any more,
-    as when a cable is pulled. mend(): new connections pass again.
+    as when a cable is pulled. slow(): each chunk, of 64 kB at most, takes so long. mend(): new connections pass
+    again, at full speed.
     """
 
     def __init__(self, to_port: int) -> None:
@@ -21,6 +23,7 @@ class Proxy:
         self._open = threading.Event()
         self._open.set()
         self._frozen: set[socket.socket] = set()
+        self._chunk_takes_s = 0.0
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
@@ -33,7 +36,11 @@ class Proxy:
     def freeze(self) -> None:
         self._frozen.update(end for pair in self._pairs for end in pair)
 
+    def slow(self, chunk_takes_s: float) -> None:
+        self._chunk_takes_s = chunk_takes_s
+
     def mend(self) -> None:
+        self._chunk_takes_s = 0.0
         self._open.set()
 
     def close(self) -> None:
@@ -49,7 +56,11 @@ class Proxy:
             if not self._open.is_set():
                 client.close()
                 continue
-            server = socket.create_connection(("127.0.0.1", self._to_port))
+            try:
+                server = socket.create_connection(("127.0.0.1", self._to_port))
+            except OSError:  # nobody listens there yet
+                client.close()
+                continue
             self._pairs.append((client, server))
             for source, target in ((client, server), (server, client)):
                 threading.Thread(target=self._pass_on, args=(source, target), daemon=True).start()
@@ -57,6 +68,7 @@ class Proxy:
     def _pass_on(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(1 << 16):
+                time.sleep(self._chunk_takes_s)
                 if source not in self._frozen:
                     target.sendall(data)
             if source not in self._frozen:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from model.demo import Demo
@@ -9,13 +10,20 @@ from model.demo import Demo
 from local.exchange.control import Control
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIELDS = ("open", "high", "low", "close", "volume", "quote_volume")
+_FIELDS = (
+    *("open", "high", "low", "close", "volume", "quote_volume"),
+    *("trade_count", "taker_buy_volume", "taker_buy_quote_volume", "first_trade_id", "last_trade_id"),
+)
+_IDS = ("first_trade_id", "last_trade_id")
 
 
 def unsettled_minutes(
     demo: Demo, truth: Control, keys: Iterable[tuple[str, str]], since: datetime, until: datetime
 ) -> list[str]:
-    """Minutes that start in [since, until), and why each is not settled: differs, or is not known to be whole."""
+    """Minutes that start in [since, until), and why each is not settled: differs, or is not known to be whole.
+
+    Every field is compared digit for digit; of a candle those that the exchange gives.
+    """
     found = []
     for exchange, symbol in keys:
         rows = demo.query(
@@ -25,22 +33,40 @@ def unsettled_minutes(
         )
         ours = {row[0]: row[1:] for row in rows}
         true = {
-            _EPOCH + timedelta(microseconds=bar.window_start_us): tuple(getattr(bar, field) for field in _FIELDS)
+            _EPOCH + timedelta(microseconds=bar.window_start_us): {name: getattr(bar, name) for name in _FIELDS}
             for bar in truth.true_bars(exchange, symbol, _us(since), _us(until))
         }
         for minute in sorted({*ours, *true}):
             completeness, *values = ours.get(minute, ("absent",))
-            if tuple(values) != true.get(minute):
-                found.append(
-                    f"{exchange} {symbol} {minute:%H:%M} {completeness}: {_told(values, true.get(minute))}"
-                )
+            about = f"{exchange} {symbol} {minute:%H:%M} {completeness}"
+            bar = _told(completeness, values)
+            if wrong := _differences(bar, true.get(minute)):
+                found.append(f"{about}: {wrong}")
             elif completeness not in ("proven", "attested", "candle"):
-                found.append(f"{exchange} {symbol} {minute:%H:%M} {completeness}")
+                found.append(about)
     return found
 
 
-def _told(ours: list[Any], true: Any) -> str:
-    return f"{[str(value) for value in ours]} instead of {[str(value) for value in true or ()]}"
+def _told(completeness: str, values: list[Any]) -> dict[str, Any]:
+    """What a row says. The ids of a row that shows a candle are those of our own bar, which is another one."""
+    told = dict(zip(_FIELDS, values, strict=False))
+    if completeness == "candle":
+        return {name: value for name, value in told.items() if name not in _IDS and value is not None}
+    return told
+
+
+def _differences(bar: dict[str, Any], true: dict[str, Any] | None) -> str:
+    if not bar or true is None:
+        return "no bar, and there were trades" if true else "a bar, and there were no trades"
+    return ", ".join(
+        f"{name} {_plain(value)} instead of {_plain(true[name])}"
+        for name, value in bar.items()
+        if value != true[name]
+    )
+
+
+def _plain(value: Decimal | int) -> str:
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
 def _us(at: datetime) -> int:
