@@ -1,7 +1,7 @@
 """One task's messages -> what they add to bars and coverage. DuckDB over Arrow, run in Spark's Python workers.
 
-The steps are the files in `sql/`: `parse` and `slow` make trades of messages, `order` finds the new ones, `bars`,
-`ids` and `batch` are the result. Pure: what is committed already comes in as `Coverage`, and nothing is stored.
+`parse` and `slow` (the files in `sql/`) make trades of messages, `order` finds the new ones, `bars`, `ids` and
+`batch` are the result. Pure: what is committed already comes in as `Coverage`, and nothing is stored.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,6 +15,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from producer.exchanges import EXCHANGES
 from producer.trade import MAX_AHEAD_US, MAX_ATTESTED, MAX_TRADED_AT_US, MIN_TRADED_AT_US
 from spark_processor.judge import MAX_JUMP, Bounds, Judged, judge
+from spark_processor.order import COLUMNS, order
 
 MESSAGE_COLUMNS = ("value", "key", "partition", "offset")
 MESSAGES = pa.schema(
@@ -82,7 +83,7 @@ def evaluate(messages: pa.Table, coverage: Coverage) -> pa.Table:
         _prepare(db, messages, coverage)
         _parse(db)
         _judge_what_is_left(db, messages, coverage)
-        db.execute(_sql("order"))
+        _order(db)
         columns = ", ".join(
             f'"{name}"::{_DUCKDB_TYPES[kind]} as "{name}"'
             for name, kind in (c.split() for c in RESULT.split(", "))
@@ -140,6 +141,14 @@ def _judge_what_is_left(db: duckdb.DuckDBPyConnection, messages: pa.Table, cover
     db.execute(f"set variable not_kept = {not_kept}")
     if trades:
         db.execute(_sql("slow"))
+
+
+def _order(db: duckdb.DuckDBPyConnection) -> None:
+    seen = db.sql(_sql("seen")).fetchnumpy()["i"]
+    found = order(db.sql(f"select {', '.join(COLUMNS)} from parsed").fetchnumpy(), seen)  # noqa: S608 - our own names
+    db.register("repeats", found.repeats)
+    db.register("accounted", found.accounted)
+    db.execute(f"set variable contradictions = {found.contradictions}")
 
 
 def _bounds(db: duckdb.DuckDBPyConnection, coverage: Coverage) -> dict[tuple[str, str], Bounds]:

@@ -7,6 +7,6 @@ select 'rejected' as kind, "partition", offset_from, '\x' || lower(hex(key)) as 
 from rejected
 union all by name
 select 'counts' as kind, (select count(*) from input) as messages, (select count(*) from rejected) + getvariable('not_kept') as rejected,
-       count(*) filter (not fresh) as duplicates, count(*) filter (denies or differs) as contradictions,
+       (select count(*) from repeats) as duplicates, getvariable('contradictions') as contradictions,
        max(received_at_us) filter (ws) as newest_received_at_us
-from ordered
+from parsed
