@@ -65,7 +65,7 @@ lint: $(INSTALLED) ## check format, style and types
 	$(BIN)/python -m mypy
 
 .PHONY: bench
-bench: $(INSTALLED) ## measure the job's and the producer's speed
+bench: $(INSTALLED) ## measure the job, its alternatives and the producer, and write docs/benchmarks
 	$(BIN)/python -m benchmarks.run
 
 .PHONY: clean

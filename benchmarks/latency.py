@@ -8,7 +8,6 @@ from the first batch, in which Java warms up, does not count.
 """
 
 import argparse
-import os
 import signal
 import subprocess
 import sys
@@ -22,15 +21,27 @@ from pathlib import Path
 import psycopg2
 from kafka import KafkaProducer
 
-from benchmarks.servers import CACHE, new_database, running_broker, running_postgres, spark_jars_dir
+from benchmarks import results
+from benchmarks.measure import TOPIC, environment
+from benchmarks.servers import new_database, running_broker, running_postgres
 from local.broker import PARTITIONS, create_topic
-from local.java import find_java
 from producer.trade import Trade, message_key, to_wire
 
-TOPIC = "benchmark"
 _START_WITHIN_S = 180
 _WARM_UP_S = 30
 _LOOK_EVERY_S = 0.005
+
+
+@dataclass(frozen=True)
+class Latency:
+    """From `received_at` to visible in Postgres. rate: trades a second. trades: how many were looked at."""
+
+    rate: int
+    trigger: str
+    trades: int
+    p50_s: float
+    p95_s: float
+    p99_s: float
 
 
 @dataclass
@@ -57,9 +68,14 @@ def main() -> None:
     if not ages_s:
         raise SystemExit("no trade became visible")
     ages_s.sort()
-    p50, p95, p99 = (ages_s[min(len(ages_s) - 1, int(len(ages_s) * part))] for part in (0.5, 0.95, 0.99))
-    _say(f"{options.rate} trades/s, trigger {options.trigger}: {len(ages_s)} trades")
-    _say(f"received to visible: p50 {p50:.2f} s, p95 {p95:.2f} s, p99 {p99:.2f} s")
+    found = Latency(
+        *(options.rate, options.trigger, len(ages_s)),
+        *(ages_s[min(len(ages_s) - 1, int(len(ages_s) * part))] for part in (0.5, 0.95, 0.99)),
+    )
+    _say(f"{found.rate} trades/s, trigger {found.trigger}: {found.trades} trades")
+    _say(f"received to visible: p50 {found.p50_s:.2f} s, p95 {found.p95_s:.2f} s, p99 {found.p99_s:.2f} s")
+    name = f"latency_{found.rate}_{found.trigger.replace(' ', '_')}"
+    results.write(name, {"symbols": options.symbols, "seconds": options.seconds}, [found])
 
 
 def _measure(servers: str, dsn: str, rate: int, symbols: int, seconds: int) -> list[float]:
@@ -124,18 +140,7 @@ def _publish(servers: str, rate: int, symbols: int, sent: Sent, ending: threadin
 
 
 def _start_job(servers: str, dsn: str, folder: Path, trigger: str) -> subprocess.Popen[bytes]:
-    environ = {
-        **os.environ,
-        "KAFKA_BOOTSTRAP_SERVERS": servers,
-        "KAFKA_TOPIC": TOPIC,
-        "POSTGRES_DSN": dsn,
-        "JAVA_HOME": str(find_java(CACHE).home),
-        "KAFKA_CONNECTOR_DIR": str(spark_jars_dir()),
-        "SPARK_MASTER_URL": "local[2]",
-        "CHECKPOINT_DIR": str(folder / "checkpoint"),
-        "JOB_METRICS_PORT": "0",
-        "LOG_LEVEL": "WARNING",
-    }
+    environ = environment(servers, dsn, folder)
     return subprocess.Popen(
         [sys.executable, "-m", "spark_processor.job", "--trigger-interval", trigger], env=environ
     )

@@ -1,12 +1,15 @@
-"""Fills a topic with the contract's messages, and keeps the trades to judge the bars by.
+"""Made-up trades in a topic, as a producer would write them, and on disk, as the truth to judge bars by.
 
 Run as a process, one a share of the symbols:
-    python -m benchmarks.messages SERVERS TOPIC MESSAGES SYMBOLS SHARE SHARES PARQUET
+    python -m benchmarks.messages SERVERS TOPIC MESSAGES SYMBOLS INPUT SHARE SHARES PARQUET
 """
 
+import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from heapq import heappop, heappush
 from pathlib import Path
 from random import Random
 
@@ -14,26 +17,75 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from kafka import KafkaProducer
 
-from local.broker import PARTITIONS
+from local.broker import PARTITIONS, create_topic
 from producer.trade import Trade, message_key, to_wire
 
-DUPLICATES = 0.01
-SPAN_US = 660_000_000  # eleven minutes of trading
 T0_US = 1_732_147_200_000_000
+# The last message is a trade of this symbol, a day later, so that whoever waits for time to pass sees it pass.
+LAST_SYMBOL = "END-USDT"
 
+_SHARES = 2
 _CENT = Decimal("0.01")
+_A_SECOND_US = 1_000_000
 
 
-def trades(count: int, symbols: range, seed: int) -> Iterator[Trade]:
+@dataclass(frozen=True)
+class Input:
+    """A kind of stream.
+
+    span_us: how much of trading it holds.
+    duplicated, disordered, late: the share of trades sent twice, of messages up to 5 s behind their time, and of
+        those up to an hour behind it.
+    """
+
+    name: str
+    span_us: int
+    duplicated: float = 0
+    disordered: float = 0
+    late: float = 0
+
+
+INPUTS = {
+    one.name: one
+    for one in (
+        Input("clean", 660 * _A_SECOND_US),
+        Input("adversarial", 7800 * _A_SECOND_US, duplicated=0.01, disordered=0.05, late=0.005),
+    )
+}
+
+
+def fill(servers: str, topic: str, messages: int, symbols: int, kind: Input, folder: Path) -> None:
+    """Makes the topic with about so many messages, and folder/trades_*.parquet with their trades, each once."""
+    create_topic(servers, topic)
+    fillers = [
+        subprocess.Popen(
+            [
+                *(sys.executable, "-W", "ignore", "-m", "benchmarks.messages", servers, topic, str(messages)),
+                *(str(symbols), kind.name, str(share), str(_SHARES), str(folder / f"trades_{share}.parquet")),
+            ]
+        )
+        for share in range(_SHARES)
+    ]
+    if any(filler.wait() for filler in fillers):
+        raise SystemExit("the topic could not be filled")
+    at_us = T0_US + kind.span_us + 86_400 * _A_SECOND_US
+    last = Trade("binance", LAST_SYMBOL, 1, 0, Decimal(1), Decimal(1), "buy", at_us, at_us, "ws")
+    sender = KafkaProducer(bootstrap_servers=servers)
+    sender.send(topic, to_wire(last), key=message_key(last.exchange, last.symbol), partition=0)
+    sender.flush()
+    sender.close()
+
+
+def trades(count: int, symbols: range, span_us: int, seed: int) -> Iterator[Trade]:
     """So many trades in the order of time; a few symbols have most of them."""
     random = Random(seed)
-    names = [f"S{number:03d}-USDT" for number in symbols]
+    names = [f"S{number:04d}-USDT" for number in symbols]
     weights = [1 / (place + 5) for place in range(len(names))]
     next_ids = [random.randrange(1000, 10**9) for _ in names]
     prices = [random.randrange(100, 10**7) for _ in names]
     traded_at_us = T0_US
     for chosen in random.choices(range(len(names)), weights, k=count):
-        traded_at_us += random.randrange(2 * SPAN_US // count + 1)
+        traded_at_us += random.randrange(2 * span_us // count + 1)
         prices[chosen] = max(1, prices[chosen] + random.randrange(-5, 6))
         trade_id = next_ids[chosen]
         next_ids[chosen] += 1
@@ -51,27 +103,43 @@ def trades(count: int, symbols: range, seed: int) -> Iterator[Trade]:
         )
 
 
-def main(servers: str, topic: str, messages: int, symbols: range, seed: int, parquet: Path) -> None:
-    random = Random(seed)
-    kept: list[tuple[str, int, Decimal, Decimal, bool, int]] = []
-    sender = KafkaProducer(bootstrap_servers=servers, compression_type="gzip", linger_ms=50, batch_size=1 << 18)
-    for trade in trades(round(messages / (1 + DUPLICATES)), symbols, seed):
-        key, value = message_key(trade.exchange, trade.symbol), to_wire(trade)
-        partition = int(trade.symbol[1:4]) % PARTITIONS
-        for _ in range(2 if random.random() < DUPLICATES else 1):
-            sender.send(topic, value, key=key, partition=partition)
-        kept.append(
-            (
-                trade.symbol,
-                trade.trade_id,
-                trade.price,
-                trade.quantity,
-                trade.taker_side == "buy",
-                trade.traded_at_us,
-            )
-        )
-    sender.flush()
-    sender.close()
+def as_sent(in_time: Iterator[Trade], kind: Input, random: Random) -> Iterator[Trade]:
+    """The trades as they reach the topic: doubled, out of order and late as this input has it."""
+    waiting: list[tuple[int, int, Trade]] = []
+    messages = 0
+    for trade in in_time:
+        while waiting and waiting[0][0] <= trade.received_at_us:
+            yield heappop(waiting)[2]
+        for _ in range(2 if random.random() < kind.duplicated else 1):
+            messages += 1
+            delay_us = _delay_us(kind, random)
+            if delay_us:
+                at_us = trade.received_at_us + delay_us
+                delayed = replace(trade, received_at_us=at_us, source="rest")
+                heappush(waiting, (at_us, messages, delayed))
+            else:
+                yield trade
+    while waiting:
+        yield heappop(waiting)[2]
+
+
+def partition_of(symbol: str) -> int:
+    """The partition that holds a made-up symbol; spread evenly, so that two cores have as much to do."""
+    return int(symbol[1:5]) % PARTITIONS
+
+
+def _delay_us(kind: Input, random: Random) -> int:
+    chance = random.random()
+    if chance < kind.late:
+        return random.randrange(3600 * _A_SECOND_US)
+    if chance < kind.late + kind.disordered:
+        return random.randrange(5 * _A_SECOND_US)
+    return 0
+
+
+def _publish(
+    servers: str, topic: str, messages: int, symbols: range, kind: Input, seed: int, parquet: Path
+) -> None:
     number = pa.decimal128(18, 8)
     schema = pa.schema(
         [
@@ -79,17 +147,34 @@ def main(servers: str, topic: str, messages: int, symbols: range, seed: int, par
             *(("buy", pa.bool_()), ("traded_at_us", pa.int64())),
         ]
     )
-    columns = [pa.array(c, f.type) for c, f in zip(zip(*kept, strict=True), schema, strict=True)]
+    kept: list[Trade] = []
+
+    def keeping(in_time: Iterator[Trade]) -> Iterator[Trade]:
+        for trade in in_time:
+            kept.append(trade)
+            yield trade
+
+    sender = KafkaProducer(bootstrap_servers=servers, compression_type="gzip", linger_ms=50, batch_size=1 << 17)
+    in_time = keeping(trades(round(messages / (1 + kind.duplicated)), symbols, kind.span_us, seed))
+    for trade in as_sent(in_time, kind, Random(seed)):
+        key = message_key(trade.exchange, trade.symbol)
+        sender.send(topic, to_wire(trade), key=key, partition=partition_of(trade.symbol))
+    sender.flush()
+    sender.close()
+    columns = {
+        name: pa.array(
+            [trade.taker_side == "buy" if name == "buy" else getattr(trade, name) for trade in kept], kind_
+        )
+        for name, kind_ in zip(schema.names, schema.types, strict=True)
+    }
     pq.write_table(pa.table(columns, schema), parquet)
 
 
+def main() -> None:
+    servers, topic, messages, symbols, kind, share, shares, parquet = sys.argv[1:]
+    own = range(int(share), int(symbols), int(shares))
+    _publish(servers, topic, int(messages) // int(shares), own, INPUTS[kind], int(share), Path(parquet))
+
+
 if __name__ == "__main__":
-    share, shares = int(sys.argv[5]), int(sys.argv[6])
-    main(
-        sys.argv[1],
-        sys.argv[2],
-        int(sys.argv[3]) // shares,
-        range(share, int(sys.argv[4]), shares),
-        share,
-        Path(sys.argv[7]),
-    )
+    main()

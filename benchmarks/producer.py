@@ -17,21 +17,18 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import psutil
 
-from local import broker
+from benchmarks import results
+from benchmarks.servers import running_broker
+from local.broker import create_topic
 from local.exchange.launch import Simulator, simulator
-from local.jars import BROKER, fetch
-from local.java import find_java
 from producer.metrics import BUCKETS_S
-
-_CACHE = Path(".state/cache")
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,8 @@ class Reading:
 
 def main() -> None:
     options = _options()
-    with tempfile.TemporaryDirectory() as folder, _broker(Path(folder) / "kafka") as servers:
+    measured: list[Measured] = []
+    with tempfile.TemporaryDirectory() as folder, running_broker(Path(folder) / "kafka") as servers:
         _say(f"{options.rate} trades/s offered, {options.symbols} symbols, {options.seconds} s")
         _say(f"{'':12} {'trades/s':>9} {'CPU us/trade':>13} {'MB':>6} {'p50 ms':>8} {'p99 ms':>8}")
         for name, start in (("producer", _start_producer), ("plain loop", _start_plain_loop)):
@@ -65,13 +63,16 @@ def main() -> None:
                 state_dir, symbols=f"binance:{options.symbols}", rate=options.rate, past_minutes=0
             ) as market:
                 topic = f"bench_{name.replace(' ', '_')}"
-                broker.create_topic(servers, topic)
+                create_topic(servers, topic)
                 symbols = _symbols(market)
                 found = _measure(name, start, market, servers, topic, symbols, options.seconds)
+                measured.append(found)
                 _say(
                     f"{found.name:12} {found.trades_per_s:9,.0f} {found.cpu_us_per_trade:13.1f}"
                     f" {found.memory_mb:6.0f} {found.p50_ms:8.0f} {found.p99_ms:8.0f}"
                 )
+
+    results.write("producer", {"rate": options.rate, "symbols": options.symbols}, measured)
 
 
 Start = Callable[[Simulator, str, str, list[str], int], subprocess.Popen[bytes]]
@@ -198,22 +199,6 @@ def _quantile(delivery: dict[float, float], part: float) -> float:
 def _symbols(market: Simulator) -> list[str]:
     listed = httpx.get(f"{market.url}/api/v3/exchangeInfo", timeout=10).json()["symbols"]
     return [f"{symbol['baseAsset']}-{symbol['quoteAsset']}" for symbol in listed]
-
-
-@contextmanager
-def _broker(folder: Path) -> Iterator[str]:
-    java = find_java(_CACHE)
-    one = broker.Broker(folder, _free_port(), _free_port())
-    command = broker.prepare(one, java, fetch(BROKER, _CACHE, java))
-    with (folder / "broker.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-        try:
-            while not broker.is_ready(one.bootstrap_servers):
-                time.sleep(0.2)
-            yield one.bootstrap_servers
-        finally:
-            process.terminate()
-            process.wait(60)
 
 
 def _free_port() -> int:

@@ -1,4 +1,4 @@
-"""All measurements, one after the other; they need a machine with nothing else to do.
+"""All measurements, one after the other, and the report of them; they need a machine with nothing else to do.
 
 python -m benchmarks.run
 """
@@ -7,10 +7,12 @@ import subprocess
 import sys
 
 _MEASUREMENTS = (
-    ["benchmarks.job"],
+    ["benchmarks.compare", "clean"],
+    ["benchmarks.compare", "adversarial"],
     ["benchmarks.latency", "--trigger", "1 second"],
     ["benchmarks.latency", "--trigger", "0 seconds"],
     ["benchmarks.producer"],
+    ["benchmarks.report"],
 )
 
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from local import broker, database, provision
-from local.jars import BROKER, SPARK_CONNECTOR, fetch
+from local.jars import BROKER, FLINK, SPARK_CONNECTOR, fetch
 from local.java import find_java
 
 CACHE = Path(".state/cache")
@@ -52,6 +52,11 @@ def new_database(dsn: str, name: str) -> str:
 def spark_jars_dir() -> Path:
     """Where the jars of Spark's connector to Kafka are."""
     return fetch(SPARK_CONNECTOR, CACHE, find_java(CACHE))
+
+
+def flink_jars_dir() -> Path:
+    """Where the jars of Flink are."""
+    return fetch(FLINK, CACHE, find_java(CACHE))
 
 
 @contextmanager

@@ -11,7 +11,8 @@ import psutil
 class Usage:
     """Samples the tree of a process in a thread, from its start until `stop`.
 
-    peak_mb: the most that all of them held at a time; pages that they share count once (PSS).
+    began_s: when (seconds since 1970). peak_mb: the most that all of them held at a time; pages that they share
+    count once (PSS).
     """
 
     def __init__(self, pid: int, every_s: float = 0.1) -> None:
@@ -20,6 +21,7 @@ class Usage:
         self._cpu_s: dict[tuple[int, float], float] = {}
         self._times: list[float] = []
         self._totals: list[float] = []
+        self.began_s = time.time()
         self.peak_mb = 0.0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)

@@ -1,4 +1,4 @@
-"""The jars that neither Python's index nor pyspark has: Kafka's broker, and Spark's connector to Kafka.
+"""The jars that neither Python's index nor pyspark has: Kafka's broker, Spark's connector to Kafka, and Flink.
 
 They come from the Maven repository by coordinates, resolved by the Ivy jar inside pyspark, once, into the cache
 folder, and are accepted only with the sums in `jars.sha256`. `python -m local.jars --write-sums` fetches them anew
@@ -63,7 +63,28 @@ SPARK_CONNECTOR = JarSet(
     ),
 )
 
-_SETS = (BROKER, SPARK_CONNECTOR)
+_FLINK = "2.2.1"
+# Flink's SQL gateway with a cluster inside, and its connectors; only the benchmarks ask for it.
+FLINK = JarSet(
+    "flink",
+    (
+        *(
+            ("org.apache.flink", artifact, _FLINK)
+            for artifact in (
+                *("flink-clients", "flink-connector-base", "flink-json", "flink-sql-gateway"),
+                *("flink-table-planner_2.12", "flink-table-runtime"),
+            )
+        ),
+        ("org.apache.flink", "flink-sql-connector-kafka", "5.0.0-2.2"),
+        ("org.apache.flink", "flink-connector-jdbc-core", "4.0.0-2.0"),
+        ("org.apache.flink", "flink-connector-jdbc-postgres", "4.0.0-2.0"),
+        ("org.postgresql", "postgresql", "42.7.8"),
+        ("org.apache.logging.log4j", "log4j-slf4j-impl", "2.25.4"),
+    ),
+)
+
+_SETS = (BROKER, SPARK_CONNECTOR, FLINK)
+_OF_THE_DEMO = (BROKER, SPARK_CONNECTOR)
 
 
 def fetch(jars: JarSet, cache_dir: Path, java: Java, ivy_settings: Path | None = None) -> Path:
@@ -107,7 +128,7 @@ def main() -> None:
     java = find_java(settings.cache_dir)
     lines = []
     for jars in _SETS:
-        if options.only not in (None, jars.name):
+        if not write_sums and options.only != jars.name and (options.only or jars not in _OF_THE_DEMO):
             continue
         if write_sums:
             with tempfile.TemporaryDirectory() as scratch:

@@ -22,7 +22,8 @@ from read_csv(getvariable('folder') || '/bars.csv', header = false, columns = {
     'symbol': 'varchar', 'minute': 'bigint',
     'open': 'decimal(38, 16)', 'high': 'decimal(38, 16)', 'low': 'decimal(38, 16)', 'close': 'decimal(38, 16)',
     'volume': 'decimal(38, 16)', 'quote_volume': 'decimal(38, 16)', 'trade_count': 'bigint',
-    'taker_buy_volume': 'decimal(38, 16)', 'taker_buy_quote_volume': 'decimal(38, 16)'});
+    'taker_buy_volume': 'decimal(38, 16)', 'taker_buy_quote_volume': 'decimal(38, 16)'})
+where symbol <> getvariable('last_symbol');
 
 create view differing as
 (from expected except from found) union all (from found except from expected);

@@ -1,0 +1,94 @@
+"""One run of a contender over a backlog: what it cost, and how many of its bars are wrong."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.contenders import Contender, plain_bars, progress
+from benchmarks.servers import CACHE, new_database, spark_jars_dir
+from benchmarks.truth import wrong_bars
+from benchmarks.usage import Usage
+from local.java import find_java
+from local.provision import create_database
+
+TOPIC = "benchmark"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a run cost, after its first step, which pays for the start of Java and Spark.
+
+    cpu_us: user and system, of the contender's processes, a message. per_s: messages a second.
+    peak_mb: memory (PSS). start_s: from the start of the process to the end of the first step.
+    wrong, bars: how many bars are wrong of how many; None where none are written.
+    """
+
+    contender: str
+    cpu_us: float
+    per_s: float
+    peak_mb: float
+    start_s: float
+    wrong: int | None
+    bars: int | None
+
+
+def measure(
+    contender: Contender, servers: str, dsn: str, database: str, folder: Path, batch: int = 500_000
+) -> Measured:
+    """Runs it over all of the topic, into a database of this name, which is made where it is not there.
+
+    dsn: the superuser's. folder: where the input's trades are on disk, and room for what is written.
+    batch: the most messages that it processes at a time, if it works in batches.
+    """
+    own = _database(contender, dsn, database)
+    environ = environment(servers, own, folder) | {"MAX_OFFSETS_PER_TRIGGER": str(batch)}
+    module, *arguments = contender.command
+    command = [sys.executable, "-W", "ignore", "-m", f"benchmarks.contenders.{module}", *arguments]
+    process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
+    usage = Usage(process.pid)
+    output = process.communicate()[0]
+    usage.stop()
+    if process.returncode:
+        raise SystemExit(f"{contender.name} failed with exit code {process.returncode}")
+    steps = progress.read(output)
+    if len(steps) < 2:
+        raise SystemExit(f"{contender.name}: only {len(steps)} steps; more --messages are needed")
+    (began_s, _), (ended_s, _) = steps[0], steps[-1]
+    messages = sum(count for _, count in steps[1:])
+    cpu_s = usage.cpu_s_at(ended_s) - usage.cpu_s_at(began_s)
+    wrong, bars = wrong_bars(own, folder) if contender.bars else (None, None)
+    return Measured(
+        contender.name,
+        cpu_s / messages * 1e6,
+        messages / (ended_s - began_s),
+        usage.peak_mb,
+        began_s - usage.began_s,
+        wrong,
+        bars,
+    )
+
+
+def environment(servers: str, dsn: str, folder: Path) -> dict[str, str]:
+    """The settings of a job, or of a contender, on this machine."""
+    return {
+        **os.environ,
+        "KAFKA_BOOTSTRAP_SERVERS": servers,
+        "KAFKA_TOPIC": TOPIC,
+        "POSTGRES_DSN": dsn,
+        "JAVA_HOME": str(find_java(CACHE).home),
+        "KAFKA_CONNECTOR_DIR": str(spark_jars_dir()),
+        "SPARK_MASTER_URL": "local[2]",
+        "CHECKPOINT_DIR": str(folder / "checkpoint"),
+        "JOB_METRICS_PORT": "0",
+        "LOG_LEVEL": "WARNING",
+    }
+
+
+def _database(contender: Contender, dsn: str, name: str) -> str:
+    if contender.proofs:
+        return new_database(dsn, name)
+    own = create_database(dsn, name)
+    plain_bars.create(own)
+    return own

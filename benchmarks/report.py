@@ -1,0 +1,174 @@
+"""The report in docs/benchmarks: tables and pictures of everything that was measured so far.
+
+python -m benchmarks.report
+"""
+
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks import chart, results
+from benchmarks.contenders import CONTENDERS
+from benchmarks.growth import GROWTHS
+from benchmarks.messages import INPUTS
+
+_NOTES = """\
+How it is measured:
+
+- A contender reads the whole backlog from a local broker and writes 1-minute bars into a new database. All run on
+  the same machine, one after the other, round by round. Contenders on Spark have the session and the Kafka source
+  of this job: same heap, same fetch sizes, same batches, two tasks.
+- CPU is user and system of all processes of the contender, without broker and database. CPU, and trades a second,
+  are taken after the first batch (or commit, or half second of Flink), which pays for the start of Java.
+- Memory is the most that all processes of the contender held at a time, shared pages once (PSS).
+- A bar is wrong if any of its nine values differs from what DuckDB makes of the published trades
+  ([truth.sql](../../benchmarks/truth.sql)), if it is missing, or if it should not be there.
+- Watermarks are of 10 minutes, as in Spark's guide. Spark deduplicates with state in RocksDB and writes a bar when
+  the watermark has passed it. Flink SQL counts duplicates and takes open and close by arrival, having no function
+  for the price of the lowest id.
+- *One process* is this project's kernel and transaction without Spark, fed by librdkafka.
+"""
+
+
+def main() -> None:
+    parts = [
+        "# Benchmarks",
+        "",
+        "Written by `make bench`; the raw figures are in the JSON files beside this page.",
+        "",
+    ]
+    parts += _comparison()
+    parts += _latency()
+    parts += _producer()
+    parts += _growth()
+    (results.FOLDER / "README.md").write_text("\n".join(parts))
+
+
+def _comparison() -> list[str]:
+    found = {name: kept for name in INPUTS if (kept := results.read(f"compare_{name}"))}
+    if not found:
+        return []
+    parts = ["## This job and what people would use instead", "", "![CPU a trade](comparison.svg)", ""]
+    groups = []
+    for name, kept in found.items():
+        settings = kept["settings"]
+        backlog = f"{settings['messages']:,} messages of {settings['symbols']} symbols{_described(name)}"
+        parts += [
+            f"### Input: {name}",
+            "",
+            f"{backlog}, in batches of at most {settings['batch']:,}; medians of {settings['rounds']} rounds, in "
+            "brackets the lowest and the highest.",
+            "",
+            "| contender | CPU µs a trade | times this job | trades/s | peak MB | wrong bars |",
+            "|---|---|---|---|---|---|",
+        ]
+        by_name = _by_contender(kept["measured"])
+        ours = statistics.median(run["cpu_us"] for run in by_name["job"]) if "job" in by_name else None
+        bars = []
+        for contender, runs in by_name.items():
+            cpu = statistics.median(run["cpu_us"] for run in runs)
+            wrong = _wrong(runs)
+            parts.append(
+                f"| {CONTENDERS[contender].title} | {_spread(runs, 'cpu_us', '{:.2f}')} | "
+                f"{f'{cpu / ours:.2f}' if ours else ''} | {_spread(runs, 'per_s', '{:,.0f}')} | "
+                f"{statistics.median(run['peak_mb'] for run in runs):,.0f} | {wrong} |"
+            )
+            values = [run["cpu_us"] for run in runs]
+            note = f"{cpu:.1f} µs" + (f", {wrong} bars wrong" if wrong else "")
+            bars.append(
+                chart.Bar(CONTENDERS[contender].title, cpu, min(values), max(values), note, contender == "job")
+            )
+        parts.append("")
+        groups.append((f"{name} input", bars))
+    (results.FOLDER / "comparison.svg").write_text(chart.bars("CPU µs a trade, and bars that are wrong", groups))
+    return [*parts, _NOTES, *_machine(next(iter(found.values()))), ""]
+
+
+def _latency() -> list[str]:
+    found = [kept for file in sorted(results.FOLDER.glob("latency_*.json")) if (kept := results.read(file.stem))]
+    if not found:
+        return []
+    parts = ["## From a trade's receipt to its bar in Postgres", ""]
+    parts += ["| trades/s | trigger | p50 s | p95 s | p99 s |", "|---|---|---|---|---|"]
+    for one in (kept["measured"][0] for kept in found):
+        quantiles = " | ".join(f"{one[name]:.2f}" for name in ("p50_s", "p95_s", "p99_s"))
+        parts.append(f"| {one['rate']:,} | {one['trigger']} | {quantiles} |")
+    return [*parts, "", *_machine(found[-1]), ""]
+
+
+def _producer() -> list[str]:
+    kept = results.read("producer")
+    if kept is None:
+        return []
+    parts = ["## The producer, beside the loop of the tutorials", ""]
+    parts += [
+        f"{kept['settings']['rate']:,} trades a second are offered, latency is from frame to acknowledged.",
+        "",
+    ]
+    parts += ["| | trades/s | CPU µs a trade | MB | p50 ms | p99 ms |", "|---|---|---|---|---|---|"]
+    for one in kept["measured"]:
+        cost = f"{one['trades_per_s']:,.0f} | {one['cpu_us_per_trade']:.1f} | {one['memory_mb']:.0f}"
+        parts.append(f"| {one['name']} | {cost} | {one['p50_ms']:.0f} | {one['p99_ms']:.0f} |")
+    return [*parts, "", *_machine(kept), ""]
+
+
+def _growth() -> list[str]:
+    parts = []
+    for name, growth in GROWTHS.items():
+        kept = results.read(f"growth_{name}")
+        if kept is None:
+            continue
+        points: dict[float, list[float]] = {}
+        for one in kept["measured"]:
+            points.setdefault(one["size"], []).append(one["value"])
+        medians = [(size, statistics.median(values)) for size, values in sorted(points.items())]
+        picture = chart.curves(growth.title, growth.x_title, growth.y_title, [chart.Curve("median", medians)])
+        (results.FOLDER / f"growth_{name}.svg").write_text(picture)
+        parts += [f"### {growth.title}", "", f"![{growth.title}](growth_{name}.svg)", ""]
+        parts += [f"| {growth.x_title} | {growth.y_title} | times the first |", "|---|---|---|"]
+        for size, median in medians:
+            spread = f"{median:.4g} ({min(points[size]):.4g} to {max(points[size]):.4g})"
+            parts.append(f"| {size:,.0f} | {spread} | {median / medians[0][1]:.2f} |")
+        parts += ["", *_machine(kept), ""]
+    return ["## Growth", "", *parts] if parts else []
+
+
+def _by_contender(measured: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    return {name: runs for name in CONTENDERS if (runs := [one for one in measured if one["contender"] == name])}
+
+
+def _wrong(runs: list[dict[str, Any]]) -> str:
+    if runs[0]["wrong"] is None:
+        return ""
+    found = sorted({run["wrong"] for run in runs})
+    shown = f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
+    return f"{shown} of {runs[0]['bars']:,}"
+
+
+def _spread(runs: list[dict[str, Any]], field: str, shown: str) -> str:
+    show: Callable[[float], str] = shown.format
+    values = [run[field] for run in runs]
+    return f"{show(statistics.median(values))} ({show(min(values))} to {show(max(values))})"
+
+
+def _described(name: str) -> str:
+    kind = INPUTS[name]
+    said = f", {kind.span_us / 60e6:.0f} minutes of trading"
+    if kind.duplicated:
+        said += (
+            f", {kind.duplicated:.1%} of the trades sent twice, {kind.disordered:.1%} of the messages up to 5 s "
+            f"and {kind.late:.1%} up to an hour late"
+        )
+    return said
+
+
+def _machine(kept: dict[str, Any]) -> list[str]:
+    machine = kept["machine"]
+    versions = ", ".join(f"{name} {machine[name]}" for name in machine if name[0].isupper())
+    return [
+        f"Measured {machine['at']} at {machine['commit']}: {machine['cores']}, {machine['memory']}; {versions}."
+    ]
+
+
+if __name__ == "__main__":
+    main()
