@@ -33,11 +33,9 @@ def main() -> None:
                     one = measure(CONTENDERS[name], servers, dsn, database, folder, options.batch)
                     measured.append(_show(one))
                     drop_database(dsn, database)
-    results.write(
-        f"compare_{options.input}",
-        {name: getattr(options, name) for name in ("messages", "symbols", "batch", "rounds")},
-        measured,
-    )
+                # after each round, so that a run cut short leaves what it has measured
+                given = {key: getattr(options, key) for key in ("messages", "symbols", "batch")}
+                results.write(f"compare_{options.input}", given | {"rounds": number + 1}, measured)
     job = [one for one in measured if one.contender == "job"]
     if any(one.wrong for one in job):
         raise SystemExit("the job's bars are wrong")

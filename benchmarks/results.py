@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from benchmarks.servers import CACHE
-from local.jars import BROKER
+from local.jars import BROKER, FLINK
 from local.java import find_java
 
 FOLDER = Path(__file__).parent.parent / "docs" / "benchmarks"
@@ -48,6 +48,7 @@ def _machine() -> dict[str, str]:
         "Python": platform.python_version(),
         "Java": str(find_java(CACHE).version),
         "Kafka": next(version for _, artifact, version in BROKER.coordinates if artifact.startswith("kafka_")),
+        "Flink": next(version for _, artifact, version in FLINK.coordinates if artifact == "flink-clients"),
         "PostgreSQL": "16",
         **{title: version(package) for title, package in (("Spark", "pyspark"), ("DuckDB", "duckdb"))},
     }
