@@ -148,9 +148,15 @@ def test_reconnects_and_broken_frames_are_healed_on_the_way_to_the_broker(
         until(lambda: running.metric("producer_trades_total{") > 100, 30)
         market.control.inject(Malformed(exchange="binance", count=20))
         until(lambda: running.metric("producer_rejected_frames_total{") == 20, 30)
+        trades_before = running.metric('producer_trades_total{exchange="binance",source="ws"')
+        until(
+            lambda: running.metric('producer_trades_total{exchange="binance",source="ws"') > trades_before + 60, 30
+        )
+        holes_before = running.metric('producer_holes_total{exchange="binance"')
         market.control.inject(Refuse(duration_s=1))
         market.control.inject(Disconnect())
-        until(lambda: running.metric("producer_holes_total{") >= 2, 30)
+        # one of each symbol
+        until(lambda: running.metric('producer_holes_total{exchange="binance"') >= holes_before + 2, 30)
         until(lambda: running.metric("producer_open_holes{") == 0, 30)
         until(lambda: running.metric('producer_trades_total{exchange="binance",source="rest"') > 10, 30)
         until(lambda: running.metric('producer_trades_total{exchange="kucoin"') > 60, 30)
