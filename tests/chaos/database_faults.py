@@ -7,21 +7,12 @@ from contextlib import ExitStack, contextmanager, suppress
 import psycopg2
 from chaos.fault import STREAM, Fault, fault
 from chaos.ground import Site
+from chaos.process_faults import restarted
 from model.demo import wait_until
 
 from local.database import is_ready
 
 _CUTS_PER_S = 3
-
-
-@contextmanager
-def restarted(site: Site) -> Iterator[None]:
-    """Stopped in order, away for a while, started again."""
-    site.demo.supervise("stop", "database")
-    try:
-        yield
-    finally:
-        site.demo.supervise("start", "database")
 
 
 @contextmanager
@@ -100,7 +91,7 @@ FAULTS: list[Fault] = [
     fault(
         "database restarted",
         "it is stopped, away for a while, and started",
-        restarted,
+        restarted("database"),
         "database",
         lasts_s=(5, 25),
         alerts=STREAM,

@@ -53,6 +53,20 @@ def frozen(part: str) -> Doing:
     return doing
 
 
+def restarted(program: str) -> Doing:
+    """Stopped in order, away for a while, started again."""
+
+    @contextmanager
+    def doing(site: Site) -> Iterator[None]:
+        site.demo.supervise("stop", program)
+        try:
+            yield
+        finally:
+            site.demo.supervise("start", program)
+
+    return doing
+
+
 @contextmanager
 def all_terminated(site: Site) -> Iterator[None]:
     """SIGTERM to every program of the demo, in any order, without waiting for one before the next."""

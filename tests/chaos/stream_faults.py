@@ -6,7 +6,7 @@ from pathlib import Path
 
 from chaos.fault import FEED, STREAM, Doing, Fault, fault
 from chaos.ground import Site
-from chaos.process_faults import frozen
+from chaos.process_faults import frozen, restarted
 from chaos.schedule import EVERYTHING
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from model.demo import wait_until
@@ -53,16 +53,6 @@ def unread_dropped(site: Site) -> Iterator[None]:
         finally:
             consumer.close()
             admin.close()
-
-
-@contextmanager
-def broker_restarted(site: Site) -> Iterator[None]:
-    """Stopped in order, away for a while, started again."""
-    site.demo.supervise("stop", "broker")
-    try:
-        yield
-    finally:
-        site.demo.supervise("start", "broker")
 
 
 @contextmanager
@@ -138,7 +128,7 @@ FAULTS: list[Fault] = [
     fault(
         "broker restarted",
         "it is stopped, away for a while, and started",
-        broker_restarted,
+        restarted("broker"),
         "broker",
         lasts_s=(5, 25),
         alerts=STREAM,

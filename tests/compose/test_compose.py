@@ -7,6 +7,7 @@ import json
 import logging
 import subprocess
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -157,11 +158,7 @@ def test_after_all_the_kills_every_bar_is_right_and_proven(containers: Container
 def test_down_and_up_again_goes_on_where_it_was(containers: Containers) -> None:
     before = bars(containers, proven=True)
     containers.compose("down")
-    containers.start()
-    after = bars(containers, proven=True)
-    assert {minute: after.get(minute) for minute in before} == before
-    grows(containers)
-    settles(containers)
+    goes_on_from(before, containers)
 
 
 def test_a_second_worker_and_a_second_producer_are_harmless(containers: Containers) -> None:
@@ -194,11 +191,7 @@ def test_a_backup_can_be_restored_as_the_readme_says(containers: Containers) -> 
     before = bars(containers, proven=True)
     run_shell(containers, readme_commands("pg_dump"))
     run_shell(containers, readme_commands("pg_restore"))
-    containers.start()
-    after = bars(containers, proven=True)
-    assert {minute: after.get(minute) for minute in before} == before
-    grows(containers)
-    settles(containers)
+    goes_on_from(before, containers)
 
 
 def test_without_its_profile_it_refuses_the_demos_trades(containers: Containers) -> None:
@@ -224,6 +217,15 @@ def test_down_with_volumes_forgets_everything(containers: Containers) -> None:
         check=True,
     )
     assert left.stdout == ""
+
+
+def goes_on_from(before: Mapping[datetime, tuple[Any, ...]], containers: Containers) -> None:
+    """Once started, no proven bar has changed, new trades come, and every bar becomes right."""
+    containers.start()
+    after = bars(containers, proven=True)
+    assert {minute: after.get(minute) for minute in before} == before
+    grows(containers)
+    settles(containers)
 
 
 def settles(containers: Containers) -> None:
