@@ -26,12 +26,13 @@ def main() -> int:
     _wait("the database", lambda: is_ready(where.superuser_dsn))
     _wait(f"Kafka at {where.kafka}", lambda: broker.is_ready(where.kafka.split(",")[0]))
     try:
-        dsn = provision.create_database(where.superuser_dsn)
-        provision.claim(dsn, _mark())
-        provision.apply_schema(dsn)
-        provision.create_login(dsn, provision.WRITER, passwords.writer, "crypto_writer")
-        provision.create_login(dsn, provision.READER, passwords.reader, "crypto_reader")
-        provision.create_login(dsn, provision.MONITOR, passwords.monitor, "crypto_monitor")
+        provision.set_up(
+            where.superuser_dsn,
+            _mark(),
+            writer=passwords.writer,
+            reader=passwords.reader,
+            monitor=passwords.monitor,
+        )
         provision.create_owned_database(where.superuser_dsn, airflow.DATABASE, passwords.airflow_db)
         broker.create_topic(where.kafka, settings.kafka_topic)
     except (provision.DatabaseRefused, provision.SchemaBroken, psycopg2.Error, KafkaError) as error:

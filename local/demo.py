@@ -115,17 +115,18 @@ def _start(
     """Starts everything, each when what it needs is ready; returns the reader's DSN."""
     say("starting " + ", ".join(program.name for program in built.servers))
     supervisor.start(*built.servers)
-    dsn = provision.create_database(built.postgres_dsn)
-    provision.claim(dsn, identity)
-    provision.apply_schema(dsn)
-    provision.create_login(dsn, provision.WRITER, passwords.writer, "crypto_writer")
-    reader_dsn = provision.create_login(dsn, provision.READER, passwords.reader, "crypto_reader")
+    reader_dsn = provision.set_up(
+        built.postgres_dsn,
+        identity,
+        writer=passwords.writer,
+        reader=passwords.reader,
+        monitor=passwords.monitor,
+    )
     broker.create_topic(built.bootstrap_servers, stack.TOPIC)
     for programs in built.engines:
         say("starting " + ", ".join(program.name for program in programs))
         supervisor.start(*programs)
     say("preparing Airflow's own database")
-    provision.create_login(dsn, provision.MONITOR, passwords.monitor, "crypto_monitor")
     provision.create_owned_database(built.postgres_dsn, airflow.DATABASE, passwords.airflow)
     airflow.migrate(built.airflow, built.environ)
     say("starting Airflow: " + ", ".join(program.name for program in built.airflow_processes))

@@ -124,12 +124,11 @@ def main() -> None:
     what.add_argument("--only", choices=[jars.name for jars in _SETS], help="fetch this set alone")
     options = parser.parse_args()
     write_sums = options.write_sums
+    only = [jars for jars in _SETS if jars.name == options.only]
     settings = DemoSettings()
     java = find_java(settings.cache_dir)
     lines = []
-    for jars in _SETS:
-        if not write_sums and options.only != jars.name and (options.only or jars not in _OF_THE_DEMO):
-            continue
+    for jars in _SETS if write_sums else only or _OF_THE_DEMO:
         if write_sums:
             with tempfile.TemporaryDirectory() as scratch:
                 folder = Path(scratch) / jars.name

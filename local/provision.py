@@ -90,6 +90,20 @@ def apply_schema(dsn: str, schema_dir: Path = SCHEMA_DIR) -> None:
             raise SchemaBroken(f"{file.name}: {error}") from error
 
 
+def set_up(superuser_dsn: str, identity: str, *, writer: str, reader: str, monitor: str) -> str:
+    """Makes the database, or brings it up to date, and the logins of job, people and Airflow; the people's DSN.
+
+    identity: of the source of trades. writer, reader, monitor: the passwords from now on.
+    Raises DatabaseRefused, SchemaBroken, psycopg2.Error.
+    """
+    dsn = create_database(superuser_dsn)
+    claim(dsn, identity)
+    apply_schema(dsn)
+    create_login(dsn, WRITER, writer, "crypto_writer")
+    create_login(dsn, MONITOR, monitor, "crypto_monitor")
+    return create_login(dsn, READER, reader, "crypto_reader")
+
+
 def create_login(dsn: str, user: str, password: str, member_of: str) -> str:
     """A user who has the rights of a role of the schema, with this password from now on; returns the user's DSN.
 
