@@ -39,19 +39,25 @@ test: lint test-dags ## lint, then all tests but the slow ones: under 25 minutes
 test-faults: $(INSTALLED) $(AIRFLOW_INSTALLED) ## the slow tests: the DAGs in a real Airflow, and every part of it killed
 	$(BIN)/python -m pytest -m slow tests/integration tests/e2e
 
-# Of the chaos: another seed is another schedule.
+# Of chaos and soak; another seed is another schedule.
 SEED := 1
 MINUTES := 20
 SYMBOLS := 50
 RATE := 3000
+soak: MINUTES := 60
+soak: RATE := 1000
 
 .PHONY: chaos
 chaos: $(INSTALLED) $(AIRFLOW_INSTALLED) ## let all faults loose on the demo under load: SEED, MINUTES, SYMBOLS, RATE; report in docs/chaos
-	CHAOS_SEED=$(SEED) CHAOS_MINUTES=$(MINUTES) CHAOS_SYMBOLS=$(SYMBOLS) CHAOS_RATE=$(RATE) $(BIN)/python -m pytest -m slow -o log_cli=true -o log_cli_level=INFO tests/chaos
+	CHAOS_SEED=$(SEED) CHAOS_MINUTES=$(MINUTES) CHAOS_SYMBOLS=$(SYMBOLS) CHAOS_RATE=$(RATE) $(BIN)/python -m pytest -m slow -o log_cli=true -o log_cli_level=INFO tests/chaos/test_chaos.py
 
 .PHONY: test-chaos
 test-chaos: $(INSTALLED) $(AIRFLOW_INSTALLED) ## a chaos of 3 minutes, always the same
 	$(BIN)/python -m pytest -m 'not slow' tests/chaos
+
+.PHONY: soak
+soak: $(INSTALLED) $(AIRFLOW_INSTALLED) ## let the demo work for MINUTES at RATE, and see that nothing grows; report in docs/chaos
+	SOAK_MINUTES=$(MINUTES) SOAK_SYMBOLS=$(SYMBOLS) SOAK_RATE=$(RATE) $(BIN)/python -m pytest -m slow tests/chaos/test_soak.py
 
 .PHONY: test-compose
 test-compose: $(INSTALLED) ## the containers, brought up for real, killed and upgraded: needs Docker; half an hour

@@ -1,0 +1,96 @@
+"""What the parts of a running demo hold: memory, open files, connections, coverage, checkpoint."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from chaos.parts import PARTS, PartAway, processes
+from model.demo import Demo
+
+from benchmarks.usage import pss_mb
+
+EVERY_S = 20.0
+
+_CONNECTIONS = "select count(*) from pg_stat_activity where backend_type = 'client backend'"
+_COVERAGE = "select count(*), coalesce(sum((select count(*) from unnest(seen))), 0) from coverage"
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """What was held at a moment (seconds since 1970), by measure."""
+
+    at_s: float
+    held: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """More of it at the end than at the beginning is a leak, beyond `times` as much and `slack` on top."""
+
+    name: str
+    times: float
+    slack: float
+
+
+def measures() -> list[Measure]:
+    """All of them. Memory is PSS: pages that processes share count once, in parts."""
+    return [
+        *(Measure(f"MB of memory, {part}", 1.10, 20) for part in PARTS),
+        *(Measure(f"open files, {part}", 1.05, 8) for part in PARTS),
+        Measure("coverage rows", 1, 0),
+        Measure("coverage ranges", 1, 4),
+        Measure("checkpoint files", 1.10, 10),
+        Measure("checkpoint kB", 1.10, 50),
+        Measure("Postgres connections", 1, 3),
+    ]
+
+
+def held(demo: Demo) -> Holding:
+    """What is held now. A part that is away at the moment holds nothing."""
+    found: dict[str, float] = {}
+    for part in PARTS:
+        with suppress(PartAway, psutil.Error):
+            of_part = processes(demo, part)
+            found[f"MB of memory, {part}"] = sum(pss_mb(process) for process in of_part)
+            found[f"open files, {part}"] = sum(_open_files(process) for process in of_part)
+    [(found["Postgres connections"],)] = demo.query(_CONNECTIONS)
+    [(rows, ranges)] = demo.query(_COVERAGE)
+    found |= {"coverage rows": rows, "coverage ranges": float(ranges)}
+    sizes = [_size(path) for path in demo.state_dir.glob("*/checkpoint/**/*") if path.is_file()]
+    found |= {"checkpoint files": len(sizes), "checkpoint kB": sum(sizes) / 1e3}
+    return Holding(time.time(), found)
+
+
+@contextmanager
+def holdings_taken(demo: Demo) -> Iterator[list[Holding]]:
+    """The list grows for as long as the context lasts."""
+    taken: list[Holding] = []
+    ended = threading.Event()
+
+    def take() -> None:
+        while not ended.wait(EVERY_S):
+            taken.append(held(demo))
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    try:
+        yield taken
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _open_files(process: psutil.Process) -> int:
+    with suppress(psutil.Error):
+        return int(process.num_fds())
+    return 0
+
+
+def _size(path: Path) -> int:
+    with suppress(FileNotFoundError):  # Spark deletes old ones
+        return path.stat().st_size
+    return 0
