@@ -4,6 +4,20 @@ alter table gaps add column if not exists candles_fetched_at timestamptz;
 comment on column gaps.candles_fetched_at is
     'When the exchange''s candles of all its minutes were kept, where trades cannot be had by id; a minute without one had no trade. Null: not done';
 
+create or replace function ids_in_ledger(_exchange text, _symbol text) returns int8multirange
+language sql stable
+as $$
+    select coalesce(range_agg(ids), '{}') from gaps
+    where exchange = _exchange and symbol = _symbol and ids is not null and (
+        state <> 'verified'
+        or candles_fetched_at is not null and exists (
+            select from exchanges where exchanges.exchange = _exchange and not consecutive_ids
+        )
+    )
+$$;
+comment on function ids_in_ledger(text, text) is
+    'Missing ids that need no new gap: those of gaps that are not verified, and those that only candles could mend, which never come. A gap that was verified and is missing again is a new one';
+
 alter table alerts add column if not exists gist text not null default '';
 comment on column alerts.gist is
     'The part of what is known that does not change by itself: a mail tells of a change when this one changes';

@@ -1,16 +1,10 @@
 -- Holes older than the grace, by the trade times of their neighbours, that the ledger does not know become rows of it.
--- What the history DAG is fetching is its own; a gap that was verified and is missing again is a new one, but where
--- only candles could mend it, its ids stay missing for good, and it stays verified.
+-- What the history DAG is fetching is its own.
 with missing as (
     select
         exchange,
         symbol,
-        wanted * int8multirange(int8range(null, upper(seen))) - seen
-        - coalesce((
-            select range_agg(gap.ids) from gaps as gap
-            where gap.exchange = coverage.exchange and gap.symbol = coverage.symbol
-                and gap.ids is not null and (gap.state <> 'verified' or not consecutive and candles_fetched_at is not null)
-        ), '{}')
+        wanted * int8multirange(int8range(null, upper(seen))) - seen - ids_in_ledger(exchange, symbol)
         - coalesce((
             select range_agg(ordered.ids) from history_days as ordered
             where ordered.exchange = coverage.exchange and ordered.symbol = coverage.symbol
@@ -18,11 +12,6 @@ with missing as (
                 and ordered.changed_at > %(now)s - interval '6 hours'
         ), '{}') as ids
     from coverage
-    cross join lateral (
-        select coalesce((
-            select consecutive_ids from exchanges where exchanges.exchange = coverage.exchange
-        ), true) as consecutive
-    ) as known
     where seen <> '{}'
 ),
 holes as (

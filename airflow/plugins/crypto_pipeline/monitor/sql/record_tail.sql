@@ -11,16 +11,7 @@ select
 from unnest(
     int8multirange(int8range(%(top)s + 1, %(newest)s, '[]'))
     - (select seen from coverage where exchange = %(exchange)s and symbol = %(symbol)s)
-    - coalesce((
-        select range_agg(ids) from gaps
-        where exchange = %(exchange)s and symbol = %(symbol)s and ids is not null and (
-            state <> 'verified'
-            -- mended by candles alone: its ids never come
-            or candles_fetched_at is not null and exists (
-                select from exchanges where exchanges.exchange = gaps.exchange and not consecutive_ids
-            )
-        )
-    ), '{}')
+    - ids_in_ledger(%(exchange)s, %(symbol)s)
 ) as tail
 left join lateral (
     select max(window_start) as window_start from trades_1min_agg
