@@ -1,15 +1,15 @@
 """Bars against what the simulated exchange traded: which minutes are wrong, or not vouched for."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from model.demo import Demo
 
+from crypto_pipeline.period import EPOCH, to_us
 from local.exchange.control import Control
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIELDS = (
     *("open", "high", "low", "close", "volume", "quote_volume"),
     *("trade_count", "taker_buy_volume", "taker_buy_quote_volume", "first_trade_id", "last_trade_id"),
@@ -33,8 +33,8 @@ def unsettled_minutes(
         )
         ours = {row[0]: row[1:] for row in rows}
         true = {
-            _EPOCH + timedelta(microseconds=bar.window_start_us): {name: getattr(bar, name) for name in _FIELDS}
-            for bar in truth.true_bars(exchange, symbol, _us(since), _us(until))
+            EPOCH + timedelta(microseconds=bar.window_start_us): {name: getattr(bar, name) for name in _FIELDS}
+            for bar in truth.true_bars(exchange, symbol, to_us(since), to_us(until))
         }
         for minute in sorted({*ours, *true}):
             completeness, *values = ours.get(minute, ("absent",))
@@ -67,7 +67,3 @@ def _differences(bar: dict[str, Any], true: dict[str, Any] | None) -> str:
 
 def _plain(value: Decimal | int) -> str:
     return f"{value:f}" if isinstance(value, Decimal) else str(value)
-
-
-def _us(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(microseconds=1)

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pytest
 from psycopg2.extensions import connection
 
+from crypto_pipeline.period import EPOCH, to_us
 from local.exchange.launch import Simulator, simulator
 from producer.trade import Trade
 from spark_processor.kernel import MESSAGES, evaluate
 from spark_processor.store import Store
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
@@ -169,7 +169,3 @@ def hour(market: Simulator) -> tuple[datetime, datetime]:
     """Ten closed minutes, an hour ago."""
     start = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=1)
     return start, start + 10 * MINUTE
-
-
-def to_us(at: datetime) -> int:
-    return (at - EPOCH) // timedelta(microseconds=1)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from psycopg2.extensions import connection
 
+from crypto_pipeline.period import to_us
 from local.exchange.control import Control
 from local.exchange.launch import Simulator, simulator
 from local.provision import create_login
@@ -18,7 +19,6 @@ from producer.trade import Trade
 from spark_processor.kernel import MESSAGES, evaluate
 from spark_processor.store import Store
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
@@ -137,10 +137,6 @@ def wait_for_top(pipeline: Pipeline, exchange: str, symbol: str, trade_id: int) 
     while pipeline.rows(query, trade_id, exchange, symbol) != [(True,)]:
         assert time.monotonic() < deadline, f"{exchange} {symbol} {trade_id} was not taken in"
         time.sleep(0.05)
-
-
-def to_us(at: datetime) -> int:
-    return (at - EPOCH) // timedelta(microseconds=1)
 
 
 @pytest.fixture
