@@ -1,6 +1,7 @@
-"""What grows with what: the job's CPU a trade with symbols and holes, a commit's time with the bars in the table.
+"""What grows with what: the cost of a trade with symbols, holes, partitions, tasks or batches, and that of a
+commit with the bars in the table.
 
-    python -m benchmarks.growth symbols|holes|bars|... [--messages 1000000] [--rounds 2]
+    python -m benchmarks.growth symbols|holes|partitions|tasks|batches|bars [--messages 1500000] [--rounds 2]
 
 Writes what was measured to docs/benchmarks.
 """
@@ -8,29 +9,24 @@ Writes what was measured to docs/benchmarks.
 import argparse
 import statistics
 import tempfile
-import threading
-import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 
 import psycopg2
-import pyarrow as pa
 
 from benchmarks import results
+from benchmarks.commits import SYMBOLS, commits_ms
 from benchmarks.contenders import CONTENDERS
-from benchmarks.measure import TOPIC, measure
-from benchmarks.messages import INPUTS, T0_US, as_sent, fill, trades
+from benchmarks.measure import TOPIC, Measured, measure
+from benchmarks.messages import INPUTS, fill
 from benchmarks.servers import new_database, running_broker, running_postgres
+from local.broker import PARTITIONS
 from local.provision import drop_database
-from producer.trade import message_key, to_wire
-from spark_processor import kernel
-from spark_processor.store import Store
 
 JOB = CONTENDERS["job"]
-_SYMBOLS = 200
 _COMMITS = 20  # of which the median counts
 
 
@@ -71,40 +67,79 @@ def main() -> None:
 def _with_symbols(growth: Growth, options: argparse.Namespace, folder: Path) -> Iterator[Point]:
     """The job over a backlog of so many symbols; each size has a broker of its own."""
     for symbols in growth.sizes:
-        own = folder / str(symbols)
-        own.mkdir()
-        with running_broker(own / "kafka") as servers, running_postgres(own / "postgres") as dsn:
-            fill(servers, TOPIC, options.messages, symbols, INPUTS["clean"], own)
-            for number in range(options.rounds):
-                yield Point(symbols, measure(JOB, servers, dsn, f"run_{number}", own, options.batch).cpu_us)
+        yield from _on_own_broker(symbols, symbols, PARTITIONS, options, folder)
+
+
+def _with_partitions(growth: Growth, options: argparse.Namespace, folder: Path) -> Iterator[Point]:
+    """The job over a backlog in so many partitions; each size has a broker of its own."""
+    for partitions in growth.sizes:
+        yield from _on_own_broker(partitions, SYMBOLS, partitions, options, folder)
+
+
+def _on_own_broker(
+    size: int, symbols: int, partitions: int, options: argparse.Namespace, folder: Path
+) -> Iterator[Point]:
+    own = folder / str(size)
+    own.mkdir()
+    with running_broker(own / "kafka") as servers, running_postgres(own / "postgres") as dsn:
+        fill(servers, TOPIC, options.messages, symbols, INPUTS["clean"], own, partitions)
+        for number in range(options.rounds):
+            yield Point(size, measure(JOB, servers, dsn, f"run_{number}", own, options.batch).cpu_us)
 
 
 def _with_holes(growth: Growth, options: argparse.Namespace, folder: Path) -> Iterator[Point]:
     """The job over one backlog, with so many ranges of ids missing from the symbols' coverage below it."""
+
+    def run(servers: str, dsn: str, name: str, holes: int) -> Measured:
+        _open_holes(new_database(dsn, name), holes)
+        return measure(JOB, servers, dsn, name, folder, options.batch)
+
+    for size, measured in _over_one_backlog(growth, options, folder, run):
+        yield Point(size, measured.cpu_us)
+
+
+def _with_tasks(growth: Growth, options: argparse.Namespace, folder: Path) -> Iterator[Point]:
+    """The job over one backlog, with so many cores, and each batch divided among as many tasks."""
+
+    def run(servers: str, dsn: str, name: str, tasks: int) -> Measured:
+        cores = {"JOB_TASKS": str(tasks), "SPARK_MASTER_URL": f"local[{tasks}]"}
+        return measure(JOB, servers, dsn, name, folder, options.batch, **cores)
+
+    for size, measured in _over_one_backlog(growth, options, folder, run):
+        yield Point(size, measured.per_s / 1e3)
+
+
+def _with_batches(growth: Growth, options: argparse.Namespace, folder: Path) -> Iterator[Point]:
+    """The job over one backlog, with so many messages in a batch."""
+
+    def run(servers: str, dsn: str, name: str, batch: int) -> Measured:
+        return measure(JOB, servers, dsn, name, folder, batch)
+
+    for size, measured in _over_one_backlog(growth, options, folder, run):
+        yield Point(size, measured.cpu_us)
+
+
+def _over_one_backlog(
+    growth: Growth, options: argparse.Namespace, folder: Path, run: Callable[[str, str, str, int], Measured]
+) -> Iterator[tuple[int, Measured]]:
+    """run: broker, database server, name of the database, size."""
     with running_broker(folder / "kafka") as servers, running_postgres(folder / "postgres") as dsn:
-        fill(servers, TOPIC, options.messages, _SYMBOLS, INPUTS["clean"], folder)
+        fill(servers, TOPIC, options.messages, SYMBOLS, INPUTS["clean"], folder)
         for number in range(options.rounds):
-            for holes in growth.sizes:
-                name = f"holes_{holes}_{number}"
-                _open_holes(new_database(dsn, name), holes)
-                yield Point(holes, measure(JOB, servers, dsn, name, folder, options.batch).cpu_us)
+            for size in growth.sizes:
+                name = f"size_{size}_{number}"
+                yield size, run(servers, dsn, name, size)
                 drop_database(dsn, name)
 
 
 def _with_bars(growth: Growth, options: argparse.Namespace, folder: Path) -> Iterator[Point]:
-    """Commits of a live batch (2,000 trades of 200 symbols) on a table with so many bars of earlier times."""
+    """Commits of live batches on a table with so many bars of earlier times."""
     with running_postgres(folder / "postgres") as dsn:
-        own = new_database(dsn, "bars")
-        with closing(Store(own, TOPIC, 30, threading.Event())) as store:
-            batches = _live_batches()
-            have = 0
-            for bars in growth.sizes:
-                _add_bars(own, have // _SYMBOLS, bars // _SYMBOLS)
-                have = bars
-                _commit(store, next(batches))  # warms the server's cache
-                for _ in range(options.rounds):
-                    took_ms = [_commit(store, next(batches)) * 1e3 for _ in range(_COMMITS)]
-                    yield Point(bars, statistics.median(took_ms))
+        took_ms: dict[int, list[float]] = defaultdict(list)
+        for size, ms in commits_ms(new_database(dsn, "bars"), growth.sizes, _COMMITS * options.rounds):
+            took_ms[size].append(ms)
+            if len(took_ms[size]) % _COMMITS == 0:
+                yield Point(size, statistics.median(took_ms[size][-_COMMITS:]))
 
 
 def _open_holes(dsn: str, holes: int) -> None:
@@ -117,60 +152,8 @@ def _open_holes(dsn: str, holes: int) -> None:
                        from generate_series(0, %(holes)s / %(symbols)s) as place),
                       int8multirange(int8range(0, null))
                from generate_series(0, %(symbols)s - 1) as number""",
-            {"holes": holes, "symbols": _SYMBOLS},
+            {"holes": holes, "symbols": SYMBOLS},
         )
-
-
-def _add_bars(dsn: str, first_minute: int, end_minute: int) -> None:
-    """Proven bars of the minutes before the batches, each minute with one of every symbol."""
-    with closing(psycopg2.connect(dsn)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute(
-                """insert into trades_1min_agg (exchange, symbol, window_start, open, high, low, close, volume,
-                       quote_volume, taker_buy_volume, taker_buy_quote_volume, trade_count, first_trade_id,
-                       last_trade_id, proven_at)
-                   select 'binance', format('S%%s-USDT', to_char(number, 'FM0000')),
-                          to_timestamp(%(before_s)s - minute * 60.0), 100.5, 101, 99.5, 100, 12.5, 1256.25, 6, 603,
-                          25, -minute * 25, -minute * 25 + 24, now()
-                   from generate_series(%(first)s + 1, %(end)s) as minute,
-                        generate_series(0, %(symbols)s - 1) as number""",
-                {
-                    "before_s": T0_US // 60_000_000 * 60,
-                    "first": first_minute,
-                    "end": end_minute,
-                    "symbols": _SYMBOLS,
-                },
-            )
-            cursor.execute("vacuum analyze trades_1min_agg")
-
-
-def _live_batches() -> Iterator[pa.Table]:
-    """A second of trading each: 2,000 messages."""
-    one_second = 2000
-    kind = INPUTS["clean"]
-    rows: list[tuple[bytes, bytes, int, int]] = []
-    in_time = trades(one_second * 660, range(_SYMBOLS), kind.span_us, seed=1)
-    for offset, trade in enumerate(as_sent(in_time, kind, Random(1))):
-        rows.append((to_wire(trade), message_key(trade.exchange, trade.symbol), 0, offset))
-        if len(rows) == one_second:
-            columns = zip(zip(*rows, strict=True), kernel.MESSAGES, strict=True)
-            yield pa.table([pa.array(column, field.type) for column, field in columns], kernel.MESSAGES)
-            rows.clear()
-
-
-def _commit(store: Store, messages: pa.Table) -> float:
-    """Seconds from the evaluated batch to its commit."""
-    evaluated_at = 0.0
-
-    def evaluate(coverage: kernel.Coverage) -> pa.Table:
-        nonlocal evaluated_at
-        result = kernel.evaluate(messages, coverage)
-        evaluated_at = time.perf_counter()
-        return result
-
-    store.commit([evaluate])
-    return time.perf_counter() - evaluated_at
 
 
 GROWTHS = {
@@ -179,6 +162,17 @@ GROWTHS = {
     ),
     "holes": Growth(
         "The job with holes in coverage", "holes", "CPU µs a trade", (0, 100, 1000, 10_000), _with_holes
+    ),
+    "partitions": Growth(
+        "The job with more partitions", "partitions", "CPU µs a trade", (1, 2, 6, 12, 24), _with_partitions
+    ),
+    "tasks": Growth("The job with more cores", "cores and tasks", "thousand trades a second", (1, 2), _with_tasks),
+    "batches": Growth(
+        "The job with larger batches",
+        "messages in a batch",
+        "CPU µs a trade",
+        (50_000, 100_000, 250_000, 500_000),
+        _with_batches,
     ),
     "bars": Growth(
         "A commit with more bars in the table",

@@ -35,15 +35,21 @@ class Measured:
 
 
 def measure(
-    contender: Contender, servers: str, dsn: str, database: str, folder: Path, batch: int = 500_000
+    contender: Contender,
+    servers: str,
+    dsn: str,
+    database: str,
+    folder: Path,
+    batch: int = 500_000,
+    **variables: str,
 ) -> Measured:
     """Runs it over all of the topic, into a database of this name, which is made where it is not there.
 
     dsn: the superuser's. folder: where the input's trades are on disk, and room for what is written.
-    batch: the most messages that it processes at a time, if it works in batches.
+    batch: the most messages that it processes at a time, if it works in batches. variables: other settings.
     """
     own = _database(contender, dsn, database)
-    environ = environment(servers, own, folder) | {"MAX_OFFSETS_PER_TRIGGER": str(batch)}
+    environ = environment(servers, own, folder) | {"MAX_OFFSETS_PER_TRIGGER": str(batch)} | variables
     module, *arguments = contender.command
     command = [sys.executable, "-W", "ignore", "-m", f"benchmarks.contenders.{module}", *arguments]
     process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)

@@ -1,7 +1,7 @@
 """Made-up trades in a topic, as a producer would write them, and on disk, as the truth to judge bars by.
 
 Run as a process, one a share of the symbols:
-    python -m benchmarks.messages SERVERS TOPIC MESSAGES SYMBOLS INPUT SHARE SHARES PARQUET
+    python -m benchmarks.messages SERVERS TOPIC MESSAGES SYMBOLS INPUT SHARE SHARES PARTITIONS PARQUET
 """
 
 import subprocess
@@ -54,14 +54,23 @@ INPUTS = {
 }
 
 
-def fill(servers: str, topic: str, messages: int, symbols: int, kind: Input, folder: Path) -> None:
+def fill(
+    servers: str,
+    topic: str,
+    messages: int,
+    symbols: int,
+    kind: Input,
+    folder: Path,
+    partitions: int = PARTITIONS,
+) -> None:
     """Makes the topic with about so many messages, and folder/trades_*.parquet with their trades, each once."""
-    create_topic(servers, topic)
+    create_topic(servers, topic, partitions)
     fillers = [
         subprocess.Popen(
             [
                 *(sys.executable, "-W", "ignore", "-m", "benchmarks.messages", servers, topic, str(messages)),
-                *(str(symbols), kind.name, str(share), str(_SHARES), str(folder / f"trades_{share}.parquet")),
+                *(str(symbols), kind.name, str(share), str(_SHARES), str(partitions)),
+                str(folder / f"trades_{share}.parquet"),
             ]
         )
         for share in range(_SHARES)
@@ -123,9 +132,9 @@ def as_sent(in_time: Iterator[Trade], kind: Input, random: Random) -> Iterator[T
         yield heappop(waiting)[2]
 
 
-def partition_of(symbol: str) -> int:
+def partition_of(symbol: str, partitions: int) -> int:
     """The partition that holds a made-up symbol; spread evenly, so that two cores have as much to do."""
-    return int(symbol[1:5]) % PARTITIONS
+    return int(symbol[1:5]) % partitions
 
 
 def _delay_us(kind: Input, random: Random) -> int:
@@ -138,7 +147,14 @@ def _delay_us(kind: Input, random: Random) -> int:
 
 
 def _publish(
-    servers: str, topic: str, messages: int, symbols: range, kind: Input, seed: int, parquet: Path
+    servers: str,
+    topic: str,
+    messages: int,
+    symbols: range,
+    kind: Input,
+    seed: int,
+    partitions: int,
+    parquet: Path,
 ) -> None:
     number = pa.decimal128(18, 8)
     schema = pa.schema(
@@ -158,7 +174,7 @@ def _publish(
     in_time = keeping(trades(round(messages / (1 + kind.duplicated)), symbols, kind.span_us, seed))
     for trade in as_sent(in_time, kind, Random(seed)):
         key = message_key(trade.exchange, trade.symbol)
-        sender.send(topic, to_wire(trade), key=key, partition=partition_of(trade.symbol))
+        sender.send(topic, to_wire(trade), key=key, partition=partition_of(trade.symbol, partitions))
     sender.flush()
     sender.close()
     columns = {
@@ -171,9 +187,10 @@ def _publish(
 
 
 def main() -> None:
-    servers, topic, messages, symbols, kind, share, shares, parquet = sys.argv[1:]
+    servers, topic, messages, symbols, kind, share, shares, partitions, parquet = sys.argv[1:]
     own = range(int(share), int(symbols), int(shares))
-    _publish(servers, topic, int(messages) // int(shares), own, INPUTS[kind], int(share), Path(parquet))
+    count = int(messages) // int(shares)
+    _publish(servers, topic, count, own, INPUTS[kind], int(share), int(partitions), Path(parquet))
 
 
 if __name__ == "__main__":
