@@ -68,6 +68,16 @@ def test_what_cannot_be_judged_stays_as_it_is(pipeline: Any) -> None:
     ]  # fmt: skip
 
 
+def test_a_feed_that_began_to_deliver_while_it_was_judged_is_no_news(pipeline: Any, hour: Any) -> None:
+    """As where the monitor's first run begins before the producer does."""
+    never = Freshness(BINANCE, BTC, State.NEVER_DELIVERED, 10, None, datetime.now(UTC), None)
+    settle_feeds(pipeline.db, [never], {}, [], datetime.now(UTC), 0.4)
+    assert news(pipeline) == [(causes.NEVER_DELIVERED, ABOUT, "opened")]
+    pipeline.stream(pipeline.trades(BINANCE, BTC, *hour))
+    settle_feeds(pipeline.db, [never], {}, [], datetime.now(UTC), 0.4)
+    assert news(pipeline) == [(causes.NEVER_DELIVERED, ABOUT, "closed")]
+
+
 def test_a_halted_market_is_a_note_and_sends_no_mail(pipeline: Any) -> None:
     halted = Freshness(BINANCE, BTC, State.HALTED, 10, 10, datetime.now(UTC), datetime.now(UTC))
     settle_feeds(pipeline.db, [halted], {}, [], datetime.now(UTC), 0.4)

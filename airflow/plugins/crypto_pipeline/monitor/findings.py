@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from crypto_pipeline.monitor import causes
 from crypto_pipeline.monitor.alerts import Alert, Condition, settle
-from crypto_pipeline.monitor.freshness import Freshness, State
+from crypto_pipeline.monitor.freshness import Freshness, State, read_tops
 from crypto_pipeline.monitor.gaps import seconds_to_fetch
 from crypto_pipeline.monitor.stream import StreamState
 from crypto_pipeline.statements import rows
@@ -87,8 +87,7 @@ def settle_feeds(
         causes.NEVER_DELIVERED,
         [
             Condition(_key(one), f"The exchange's newest trade is {one.newest}; none has ever arrived.")
-            for one in found
-            if one.state is State.NEVER_DELIVERED
+            for one in _never_delivered(db, found)
         ],
         judged,
     )
@@ -131,6 +130,13 @@ def mail_values(db: "connection", alerts: Sequence[Alert], run_url: str, now: da
         ],
         "run_url": run_url,
     }
+
+
+def _never_delivered(db: "connection", found: Sequence[Freshness]) -> list[Freshness]:
+    """Those of which still nothing is here: a run takes minutes, in which a feed that was starting delivers."""
+    never = [one for one in found if one.state is State.NEVER_DELIVERED]
+    here = {exchange: read_tops(db, exchange) for exchange in {one.exchange for one in never}}
+    return [one for one in never if one.symbol not in here[one.exchange]]
 
 
 def _gaps_by_cause(gaps: Iterable[Any]) -> dict[str, dict[str, list[Any]]]:
