@@ -1,4 +1,4 @@
-"""An exchange's past over REST: trades by id, recent trades, candles, newest ids.
+"""An exchange's past over REST: trades by id, recent trades, candles, newest ids, its time.
 
 One `History` an exchange and process: it keeps the weight budget. Calls wait for the budget, repeat what may
 succeed, and stop at once where the exchange says that no repetition helps.
@@ -139,6 +139,14 @@ class History:
                 raise HistoryError(str(error)) from error
         last = {symbol: trades[-1] for symbol in symbols if (trades := self.recent_trades(symbol))}
         return {symbol: Newest(trade.trade_id, trade.traded_at_us) for symbol, trade in last.items()}
+
+    def now_us(self) -> int:
+        """What the exchange's clock says, by which it dates its trades. Raises HistoryError."""
+        answer = self._call(self._adapter.time_request())
+        try:
+            return self._adapter.read_time(answer)
+        except ValueError as error:
+            raise HistoryError(str(error)) from error
 
     def ticket(self) -> Any:
         """The answer to the call that must come before each connect; None where there is none."""

@@ -220,6 +220,12 @@ class Adapter(Protocol):
     def read_newest(self, symbols: Sequence[str], answer: Any) -> dict[str, Newest]:
         """The newest trade of each of these symbols that the answer names."""
 
+    def time_request(self) -> Request:
+        """The call that tells the exchange's time."""
+
+    def read_time(self, answer: Any) -> int:
+        """It, in microseconds since 1970 UTC. Raises ValueError where the answer is not understood."""
+
     def read_refusal(self, status: int, answer: Any) -> Refusal | None:
         """What the exchange says against a call, from the HTTP status and the JSON body; None if it went well."""
 

@@ -241,6 +241,17 @@ def read_newest(symbols: Sequence[str], answer: Any) -> dict[str, Newest]:
     return {symbol: Newest(last_id, None) for symbol, last_id in found.items() if last_id >= 0}
 
 
+def time_request() -> Request:
+    return Request("/api/v3/time", 1)
+
+
+def read_time(answer: Any) -> int:
+    try:
+        return _us(answer["serverTime"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"binance: time not understood ({error!r}): {str(answer)[:200]}") from error
+
+
 def read_refusal(status: int, answer: Any) -> Refusal | None:
     if status < 400:
         return None

@@ -212,6 +212,17 @@ def read_newest(symbols: Sequence[str], answer: Any) -> dict[str, Newest]:
     raise NotImplementedError("kucoin has no call that names the newest trade ids")
 
 
+def time_request() -> Request:
+    return Request("/api/v1/timestamp", 3)
+
+
+def read_time(answer: Any) -> int:
+    try:
+        return int(answer["data"]) * 1000
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"kucoin: time not understood ({error!r}): {str(answer)[:200]}") from error
+
+
 def read_refusal(status: int, answer: Any) -> Refusal | None:
     code = answer.get("code") if isinstance(answer, dict) else None
     if status < 400 and code == _GOOD:

@@ -154,6 +154,12 @@ class TestBinance:
         assert binance.read_newest(symbols, tickers) == {"BTC-USDT": Newest(9, None)}
         assert binance.read_newest(["BTC-USDT"], tickers[0]) == {"BTC-USDT": Newest(9, None)}
 
+    def test_the_exchanges_time_is_read(self) -> None:
+        assert binance.time_request() == Request("/api/v3/time", 1)
+        assert binance.read_time({"serverTime": 1499827319559}) == 1499827319559000
+        with pytest.raises(ValueError, match="time not understood"):
+            binance.read_time([])
+
     @pytest.mark.parametrize(
         ("status", "answer", "refusal"),
         [
@@ -282,6 +288,12 @@ class TestKucoin:
             (None, 9, "rest"),
             (9, 12, "rest"),
         ]
+
+    def test_the_exchanges_time_is_read(self) -> None:
+        assert kucoin.time_request() == Request("/api/v1/timestamp", 3)
+        assert kucoin.read_time({"code": "200000", "data": 1546837113087}) == 1546837113087000
+        with pytest.raises(ValueError, match="time not understood"):
+            kucoin.read_time({"code": "200000"})
 
     def test_candles_are_read_oldest_first(self) -> None:
         rows = [["1589971260", "3", "4", "5", "2", "10", "35"], ["1589971200", "1", "2", "2", "1", "3", "4.5"]]

@@ -1,6 +1,7 @@
 """Quiet, halted and stalled feeds told apart; lag kept from being called loss; KuCoin's bars against candles."""
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,10 +21,17 @@ BINANCE, KUCOIN, BTC, ETH, TRX = "binance", "kucoin", "BTC-USDT", "ETH-USDT", "T
 
 
 class Told:
-    """An exchange that names these newest ids, one answer after the other, the last for ever."""
+    """An exchange that names these newest ids, one answer after the other, the last for ever.
 
-    def __init__(self, *answers: dict[str, int]) -> None:
+    behind_s: by how much its clock is behind.
+    """
+
+    def __init__(self, *answers: dict[str, int], behind_s: float = 0.0) -> None:
         self._answers = list(answers)
+        self._behind_s = behind_s
+
+    def now_us(self) -> int:
+        return int((time.time() - self._behind_s) * 1e6)
 
     def newest(self, symbols: Sequence[str]) -> dict[str, Newest]:
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
@@ -33,7 +41,7 @@ class Told:
 def states(pipeline: Any, past: Any, symbols: Sequence[str], **options: Any) -> dict[str, State]:
     found = check(
         pipeline.db, BINANCE, symbols, past, options.pop("caught_up", lambda: True),
-        **({"grace_s": 0, "confirm_margin_s": 10, "halt_after_s": 600} | options),
+        **({"grace_s": 0, "first_grace_s": 0, "confirm_margin_s": 10, "halt_after_s": 600} | options),
     )  # fmt: skip
     assert found is not None
     return {one.symbol: one.state for one in found}
@@ -58,6 +66,16 @@ def test_a_symbol_that_never_delivered_is_named_once_the_exchange_trades_it(pipe
     assert states(pipeline, Told({BTC: 100}, {BTC: 101}), [BTC]) == {BTC: State.NEVER_DELIVERED}
 
 
+def test_the_first_trade_of_a_symbol_may_take_longer_than_others(pipeline: Any, hour: Any) -> None:
+    trades = pipeline.trades(BINANCE, BTC, *hour)
+    newest = trades[-1].trade_id
+    found = states(
+        pipeline, Told({BTC: newest}, {BTC: newest + 1}), [BTC], first_grace_s=60, halt_after_s=1e6,
+        sleep=lambda _: pipeline.stream(trades),
+    )  # fmt: skip
+    assert found == {BTC: State.QUIET}
+
+
 def test_a_trade_that_arrives_within_the_grace_stalls_nothing(pipeline: Any, hour: Any) -> None:
     trades = pipeline.trades(BINANCE, BTC, *hour)
     pipeline.stream(trades[:-1])
@@ -73,7 +91,7 @@ def test_a_job_that_falls_behind_meanwhile_leaves_an_exchange_unjudged(pipeline:
     pipeline.stream(pipeline.trades(BINANCE, BTC, *hour))
     found = check(
         pipeline.db, BINANCE, [BTC], Told({BTC: 1}), lambda: False,
-        grace_s=0, confirm_margin_s=0, halt_after_s=600,
+        grace_s=0, first_grace_s=0, confirm_margin_s=0, halt_after_s=600,
     )  # fmt: skip
     assert found is None
 
@@ -88,6 +106,18 @@ def test_the_exchanges_word_proves_the_newest_minutes_of_a_quiet_market(pipeline
     assert pipeline.all(last) == [(True,)]
     [[confirmed]] = pipeline.all("select confirmed_through from coverage")
     assert asked_from - timedelta(seconds=11) < confirmed <= datetime.now(UTC) - timedelta(seconds=10)
+
+
+def test_it_is_the_exchanges_clock_that_says_which_minutes_are_over(pipeline: Any, hour: Any) -> None:
+    trades = pipeline.trades(BINANCE, BTC, *hour)
+    pipeline.stream(trades)
+    last = "select proven_at is not null from trades_1min_agg order by window_start desc limit 1"
+    [[minute]] = pipeline.all("select max(window_start) from trades_1min_agg")
+    within_s = (datetime.now(UTC) - minute).total_seconds() - 59  # there, the minute has a second to go
+    states(pipeline, Told({BTC: trades[-1].trade_id}, behind_s=within_s), [BTC], confirm_margin_s=0)
+    assert pipeline.all(last) == [(False,)]
+    states(pipeline, Told({BTC: trades[-1].trade_id}, behind_s=within_s - 2), [BTC], confirm_margin_s=0)
+    assert pipeline.all(last) == [(True,)]
 
 
 def test_a_stalled_feed_is_never_confirmed(pipeline: Any, hour: Any) -> None:

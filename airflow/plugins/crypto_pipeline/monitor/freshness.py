@@ -69,6 +69,8 @@ class Past(Protocol):
 
     def newest(self, symbols: Sequence[str]) -> dict[str, Newest]: ...
 
+    def now_us(self) -> int: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Top:
@@ -86,6 +88,7 @@ def check(
     caught_up: Callable[[], bool],
     *,
     grace_s: float,
+    first_grace_s: float,
     confirm_margin_s: float,
     halt_after_s: float,
     sleep: Callable[[float], None] = time.sleep,
@@ -93,11 +96,13 @@ def check(
     """The state of each symbol that the exchange has traded; None where the job fell behind meanwhile.
 
     caught_up: waits until the job has passed the ends of the topic as they are now; False if it does not in time.
-    grace_s: how long a trade that the exchange had may take to arrive. confirm_margin_s: how much older than its
-    answer the exchange's knowledge may be: REST may lag behind the stream. halt_after_s: a shorter silence is
-    quiet. Raises HistoryError.
+    grace_s: how long a trade that the exchange had may take to arrive; first_grace_s: how long a first one, of a
+    feed that may only be starting. confirm_margin_s: how much older than its answer the exchange's knowledge may
+    be: REST may lag behind the stream. halt_after_s: a shorter silence is quiet. Raises HistoryError.
     """
     asked_at, asked_s = datetime.now(UTC), time.monotonic()
+    # its trades carry its own time: by another clock, minutes in which it may still trade would be called over
+    exchange_time = datetime.fromtimestamp(past.now_us() / 1e6, UTC)
     newest = past.newest(symbols)
     while True:
         if not caught_up():
@@ -111,13 +116,17 @@ def check(
             break
         sleep(min(_LOOK_EVERY_S, left_s))
     # a symbol without any trade here may not have traded since it was enabled: it has if its id grows now
-    unheard = [symbol for symbol in late if symbol not in tops]
-    grown = _grown(past, unheard, newest)
+    grown = _grown(past, [symbol for symbol in late if symbol not in tops], newest)
+    while grown - tops.keys() and (left_s := asked_s + first_grace_s - time.monotonic()) > 0:
+        sleep(min(_LOOK_EVERY_S, left_s))
+        if not caught_up():
+            return None
+        tops = read_tops(db, exchange)
     for symbol, found in newest.items():
         if symbol in tops and tops[symbol].trade_id == found.trade_id:
             rows(
                 db, "monitor/confirm", exchange=exchange, symbol=symbol, newest=found.trade_id,
-                at=asked_at - timedelta(seconds=confirm_margin_s),
+                at=exchange_time - timedelta(seconds=confirm_margin_s),
             )  # fmt: skip
     halted = _halted(db, exchange, tops, newest, asked_at, halt_after_s)
     return [

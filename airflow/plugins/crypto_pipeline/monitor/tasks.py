@@ -76,6 +76,7 @@ def freshness(passed: bool) -> dict[str, Any]:
                         history,
                         lambda: _caught_up(db, settings),
                         grace_s=settings.monitor_feed_grace_s,
+                        first_grace_s=max(settings.monitor_feed_grace_s, settings.monitor_catch_up_s),
                         confirm_margin_s=settings.monitor_confirm_margin_s,
                         halt_after_s=settings.monitor_halt_after_s,
                     )
