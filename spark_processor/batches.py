@@ -40,6 +40,7 @@ class Batches:
         self._stopping = stopping
         self._busy = threading.Lock()
         self._small = False  # whether the batch before was
+        self._evaluating_since: float | None = None
         self.error: Exception | None = None  # what ended the query, which Spark tells in many more words
 
     def process(self, messages: DataFrame, _batch_id: int) -> None:
@@ -54,6 +55,12 @@ class Batches:
             except Exception as error:
                 self.error = error
                 raise
+
+    @property
+    def evaluating_s(self) -> float:
+        """For how long Spark has been working at a batch; 0 where it is not."""
+        since = self._evaluating_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def wait(self) -> None:
         """Returns when no batch is in progress."""
@@ -73,9 +80,14 @@ class Batches:
 
     def _process(self, messages: DataFrame) -> None:
         def divided(tasks: int) -> Callable[[kernel.Coverage], pa.Table]:
-            return lambda coverage: (
-                messages.coalesce(tasks).mapInArrow(kernel.task(coverage), kernel.RESULT).toArrow()
-            )
+            def evaluate(coverage: kernel.Coverage) -> pa.Table:
+                self._evaluating_since = time.monotonic()
+                try:
+                    return messages.coalesce(tasks).mapInArrow(kernel.task(coverage), kernel.RESULT).toArrow()
+                finally:
+                    self._evaluating_since = None
+
+            return evaluate
 
         began = time.monotonic()
         # Nobody knows a batch's size before it is read, but the one before tells. In one task no symbol can be

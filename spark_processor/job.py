@@ -8,9 +8,11 @@ one transaction (`store`). Spark keeps no state: what is committed says what is 
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 
 import psycopg2
@@ -72,6 +74,8 @@ def run(settings: JobSettings, stopping: threading.Event, replay: bool, once: bo
         metrics.serve(settings.job_metrics_host, settings.job_metrics_port)
     store = Store(settings.postgres_dsn, settings.kafka_topic, settings.lock_idle_s, stopping)
     batches = Batches(store, metrics, settings.job_tasks, settings.postgres_patience_s, stopping)
+    guard = threading.Thread(target=_end_with_spark, args=(batches, settings.spark_patience_s), daemon=True)
+    guard.start()
     try:
         positions = batches.patiently(store.positions)
         offsets = starting_offsets(
@@ -106,6 +110,18 @@ def _watch(query: StreamingQuery, batches: Batches, metrics: Metrics, stopping: 
         if batches.error is not None:
             raise batches.error from None
         raise
+
+
+def _end_with_spark(batches: Batches, patience_s: float) -> None:
+    """Ends the process where Spark works at a batch for longer than patience_s.
+
+    A driver that is refused the memory for one of its threads goes on without it, and waits for ever for executors
+    that it does not hear. To stop such a Spark in order, or only to ask it, may take as long.
+    """
+    while batches.evaluating_s <= patience_s:
+        time.sleep(1)
+    _log.error("Spark does not finish a batch: the job ends, to be started anew", patience_s=patience_s)
+    os._exit(1)
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:

@@ -36,6 +36,9 @@ class JobSettings(BaseSettings):
     postgres_patience_s: float = Field(
         300, gt=0, description="how long a batch waits for a database that is away, until the job fails"
     )
+    spark_patience_s: float = Field(
+        300, gt=0, description="how long Spark may work at a batch, until the job ends, to be started anew"
+    )
     lock_idle_s: float = Field(
         30, ge=1, description="how long a job that hangs keeps others from the bars, until the database drops it"
     )

@@ -66,7 +66,7 @@ class World:
     connection: Any
     jobs: list[Job] = field(default_factory=list)
 
-    def start(self, *arguments: str) -> Job:
+    def start(self, *arguments: str, **variables: str) -> Job:
         port = self.free_port()
         log = self.folder / f"job_{len(self.jobs)}.log"
         with log.open("wb") as output:
@@ -75,7 +75,7 @@ class World:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **self.environ, "JOB_METRICS_PORT": str(port)},
+                env={**os.environ, **self.environ, "JOB_METRICS_PORT": str(port), **variables},
                 start_new_session=True,
             )
         self.jobs.append(Job(process, log, f"http://127.0.0.1:{port}/metrics"))
@@ -382,6 +382,32 @@ def test_jobs_that_are_killed_stopped_doubled_and_replayed_change_no_bar(world: 
     read = world.query("select sum(messages) from batches where batch_no > %s", last_batch)
     assert read == [(world.in_the_topic(),)]
     assert world.everything() == before
+
+
+@pytest.mark.timeout(900)
+def test_a_job_whose_spark_hangs_ends_and_the_next_one_goes_on(world: World) -> None:
+    trades = series("HUNG-USDT", 1, 200)
+    hung = world.start(SPARK_PATIENCE_S="40")  # more than a first batch takes
+    world.send(trades[:100])
+    world.processed()
+    workers = [
+        process
+        for process in psutil.Process(hung.process.pid).children(recursive=True)
+        if "spark_processor.daemon" in process.cmdline()
+    ]
+    for worker in workers:
+        worker.suspend()
+    world.send(trades[100:])
+    try:
+        assert hung.process.wait(120) == 1
+    finally:
+        for worker in workers:
+            worker.kill()
+    assert "Spark does not finish a batch" in hung.log.read_text(errors="replace")
+    after = world.start()
+    world.processed()
+    assert after.stop() == 0
+    assert world.bars("binance", "HUNG-USDT") == reference.bars(trades)
 
 
 LOCKED = """
