@@ -31,6 +31,7 @@ class Broker:
     port: of clients; controller_port: of the controller inside it.
     heap_mb: the most that its Java heap takes.
     max_partition_mb: bound of a partition's log; above it the oldest records go, whatever their age.
+    advertised_port: where clients reach it, if not at its own port.
     """
 
     folder: Path
@@ -38,10 +39,11 @@ class Broker:
     controller_port: int
     heap_mb: int = 512
     max_partition_mb: int = 1024
+    advertised_port: int | None = None
 
     @property
     def bootstrap_servers(self) -> str:
-        return f"{HOST}:{self.port}"
+        return f"{HOST}:{self.advertised_port or self.port}"
 
 
 def prepare(broker: Broker, java: Java, jars_dir: Path) -> list[str]:
@@ -57,6 +59,7 @@ def prepare(broker: Broker, java: Java, jars_dir: Path) -> list[str]:
     logging.write_text(_LOGGING)
     run = [
         str(java.executable),
+        f"-XX:ErrorFile={folder}/hs_err_pid%p.log",  # of a crash; by itself it goes where the demo was started
         f"-Dlog4j2.configurationFile={logging}",
         "-Djava.awt.headless=true",
         "-cp",
@@ -129,7 +132,7 @@ controller.quorum.voters=1@{HOST}:{broker.controller_port}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listeners=PLAINTEXT://{HOST}:{broker.port},CONTROLLER://{HOST}:{broker.controller_port}
-advertised.listeners=PLAINTEXT://{HOST}:{broker.port}
+advertised.listeners=PLAINTEXT://{broker.bootstrap_servers}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={log_dir}
 # a topic of a mistyped name should be an error, and raw_trades needs its partitions

@@ -11,6 +11,8 @@ from local.airflow import DEFAULT_PASSWORD
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
+_ADVERTISED = ("postgres_advertised_port", "kafka_advertised_port", "exchange_advertised_port")
+
 
 class DemoSettings(BaseSettings):
     """Each field is the environment variable of its name in upper case.
@@ -42,6 +44,16 @@ class DemoSettings(BaseSettings):
     kafka_port: Port = Field(default=9092, description="the broker")
     kafka_controller_port: Port = Field(default=9093, description="the controller in the broker")
     exchange_port: Port = Field(default=8090, description="the exchange simulator")
+    # clients reach a server there through a tunnel or a proxy in front of it
+    postgres_advertised_port: Port | None = Field(
+        default=None, description="where clients are told the database is; empty: at POSTGRES_PORT"
+    )
+    kafka_advertised_port: Port | None = Field(
+        default=None, description="where clients are told the broker is; empty: at KAFKA_PORT"
+    )
+    exchange_advertised_port: Port | None = Field(
+        default=None, description="where clients are told the simulator is; empty: at EXCHANGE_PORT"
+    )
     spark_master_port: Port = Field(default=7077, description="the Spark master")
     spark_master_ui_port: Port = Field(default=8080, description="the Spark master's pages")
     spark_rest_port: Port = Field(default=6066, description="the Spark master's submissions over REST")
@@ -65,7 +77,7 @@ class DemoSettings(BaseSettings):
         description="memory that the Spark worker may give to executors",
     )
 
-    @field_validator("ivy_settings", mode="before")
+    @field_validator("ivy_settings", *_ADVERTISED, mode="before")
     @classmethod
     def _empty_is_unset(cls, value: object) -> object:
         return value or None
@@ -75,7 +87,9 @@ class DemoSettings(BaseSettings):
         return {
             name.upper(): getattr(self, name)
             for name in type(self).model_fields
-            if name.endswith("_port") and not (name == "postgres_port" and self.postgres_dsn)
+            if name.endswith("_port")
+            and name not in _ADVERTISED
+            and not (name == "postgres_port" and self.postgres_dsn)
         }
 
     @classmethod

@@ -38,7 +38,7 @@ class Source:
 
 def choose(settings: DemoSettings) -> Source:
     """The source that the settings ask for. Raises SourceRefused."""
-    simulator = f"127.0.0.1:{settings.exchange_port}"
+    simulator = f"127.0.0.1:{settings.exchange_advertised_port or settings.exchange_port}"
     given = (settings.binance_ws_url, settings.binance_rest_url, settings.kucoin_rest_url)
     official = (_default("binance_ws_url"), _default("binance_rest_url"), _default("kucoin_rest_url"))
     simulated = (f"ws://{simulator}", f"http://{simulator}", f"http://{simulator}")

@@ -82,10 +82,18 @@ def build(
     if not settings.postgres_dsn:
         own_server = database.Server(folder / "postgres", settings.postgres_port, passwords.superuser)
     postgres_dsn = own_server.dsn() if own_server else settings.postgres_dsn
-    in_database = provision.changed(postgres_dsn, dbname=provision.DATABASE)
+    clients_dsn = postgres_dsn
+    if own_server and settings.postgres_advertised_port:
+        clients_dsn = provision.changed(postgres_dsn, port=str(settings.postgres_advertised_port))
+    in_database = provision.changed(clients_dsn, dbname=provision.DATABASE)
     reader_dsn = provision.changed(in_database, user=READER, password=passwords.reader)
     writer_dsn = provision.changed(in_database, user=WRITER, password=passwords.writer)
-    kafka = broker.Broker(folder / "kafka", settings.kafka_port, settings.kafka_controller_port)
+    kafka = broker.Broker(
+        folder / "kafka",
+        settings.kafka_port,
+        settings.kafka_controller_port,
+        advertised_port=settings.kafka_advertised_port,
+    )
     spark = cluster.Cluster(
         folder / "spark",
         settings.spark_master_port,
@@ -95,7 +103,7 @@ def build(
         settings.spark_worker_cores,
         settings.spark_worker_memory,
     )
-    airflow = _airflow(settings, spark, spark_jars, folder, postgres_dsn, passwords)
+    airflow = _airflow(settings, spark, spark_jars, folder, clients_dsn, passwords)
     assignments = {
         "POSTGRES_DSN": reader_dsn,
         "POSTGRES_WRITER_DSN": writer_dsn,

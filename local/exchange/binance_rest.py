@@ -81,12 +81,12 @@ class BinanceRest:
         return {}
 
     async def _time(self, request: web.Request) -> Any:
-        return {"serverTime": self._backend.world.now_us() // _divisor(request)}
+        return {"serverTime": self._backend.world.exchange_time("binance") // _divisor(request)}
 
     async def _exchange_info(self, request: web.Request) -> Any:
         return {
             "timezone": "UTC",
-            "serverTime": self._backend.world.now_us() // 1000,
+            "serverTime": self._backend.world.exchange_time("binance") // 1000,
             "rateLimits": [
                 {
                     "rateLimitType": "REQUEST_WEIGHT",

@@ -98,6 +98,17 @@ class FutureDates(_Lasting, _OfSymbols):
     ahead_s: float = Field(default=3600.0, gt=0)
 
 
+class WrongClock(_Timed):
+    """The exchange's clock is ahead_s ahead (below 0: behind), and with it the dates of trades and candles.
+
+    Its time never goes back: a clock that is set back stands until it is right. What trades the time that it leaps
+    over has come at once.
+    """
+
+    kind: Literal["wrong_clock"] = "wrong_clock"
+    ahead_s: float
+
+
 class Stall(_Timed, _OfSymbols, _OfConnection):
     """Connections stay open and pings are answered, but no data comes: what happens meanwhile is not sent."""
 
@@ -165,8 +176,8 @@ class RestLag(_Timed, _OfSymbols):
 
 
 AnyFault = Annotated[
-    Disconnect | ServerShutdown | Refuse | Loss | Duplicates | Disorder | Malformed | FutureDates | Stall | Slow
-    | Halt | NoPong | NoPing | TokenExpired | RestError | RestTimeout | RestLag,
+    Disconnect | ServerShutdown | Refuse | Loss | Duplicates | Disorder | Malformed | FutureDates | WrongClock
+    | Stall | Slow | Halt | NoPong | NoPing | TokenExpired | RestError | RestTimeout | RestLag,
     Field(discriminator="kind"),
 ]  # fmt: skip
 FAULT: TypeAdapter[AnyFault] = TypeAdapter(AnyFault)
@@ -240,6 +251,11 @@ class Faults:
             and (symbol is None or concerns_symbol(a.fault, symbol))
             and (connection is None or concerns_connection(a.fault, connection))
         ]
+
+    def clock_error_us(self, exchange: str) -> int:
+        """By how much an exchange's clock is ahead."""
+        wrong = (active.fault for active in self.find(WrongClock, exchange=exchange))
+        return int(sum(fault.ahead_s for fault in wrong if isinstance(fault, WrongClock)) * 1e6)
 
     def use(self, *kinds: type[Fault], exchange: str, symbol: str | None = None) -> ActiveFault | None:
         """The first such fault, with one less of its count left."""

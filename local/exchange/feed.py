@@ -119,9 +119,8 @@ class Feed:
 
     def _tick(self) -> None:
         now_us = self._world.now_us()
-        replayed = self._world.replayed
         for key, stream in self._trades.items():
-            time_us = self._world.time_of(stream.market, now_us) if key == replayed else now_us
+            time_us = self._world.time_of(stream.market, now_us)
             if stream.due_us >= time_us:
                 continue
             end = stream.market.index_at(time_us)

@@ -84,7 +84,7 @@ class KucoinRest:
         return {"token": self._tokens.give(), "instanceServers": [server]}
 
     async def _timestamp(self, request: web.Request) -> Any:
-        return self._backend.world.now_us() // 1000
+        return self._backend.world.exchange_time("kucoin") // 1000
 
     async def _symbols(self, request: web.Request) -> Any:
         return [symbol_info(market.listing) for market in self._backend.world.of("kucoin")]

@@ -27,8 +27,8 @@ log = structlog.get_logger()
 
 async def serve(settings: ExchangeSettings) -> None:
     """Serves until SIGTERM or SIGINT. Raises OSError where the port is taken, and what `open_world` raises."""
-    world = open_world(settings)
     faults = Faults(asyncio.get_running_loop().time)
+    world = open_world(settings, clock_error_us=faults.clock_error_us)
     sent = SentLog(settings.state_dir / "sent.csv" if settings.sent_log else None)
     feed = Feed(world, faults, sent, settings.tick_s, settings.kline_every_s)
     backend = Backend(settings, world, feed, faults, sent, Candles())

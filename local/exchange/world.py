@@ -41,7 +41,8 @@ def wall_clock_us() -> int:
 class World:
     """The markets by key (`binance:BTC-USDT`), and what time it is in each.
 
-    Times of the market are microseconds since 1970 UTC; `now_us` gives the wall clock's.
+    Times of the market are microseconds since 1970 UTC; `now_us` gives the wall clock's. clock_error_us: by how
+    much an exchange's clock is ahead of it.
     """
 
     def __init__(
@@ -52,12 +53,15 @@ class World:
         shift_us: int,
         save: Callable[["World"], None],
         now_us: Callable[[], int],
+        clock_error_us: Callable[[str], int],
     ) -> None:
         self.markets = markets
         self.replayed = replayed
         self.clock = clock
         self.shift_us = shift_us
         self.now_us = now_us
+        self._clock_error_us = clock_error_us
+        self._shown_us: dict[str, int] = {}
         self._save = save
         self._by_native = {(m.listing.exchange, m.listing.native): m for m in markets.values()}
 
@@ -66,7 +70,13 @@ class World:
         now_us = self.now_us() if now_us is None else now_us
         if self.clock is not None and market.listing.key == self.replayed:
             return self.clock.time_at(now_us)
-        return now_us
+        return self.exchange_time(market.listing.exchange, now_us)
+
+    def exchange_time(self, exchange: str, now_us: int | None = None) -> int:
+        """What an exchange's clock shows, now or when the wall clock says `now_us`. It never goes back."""
+        shown_us = (self.now_us() if now_us is None else now_us) + self._clock_error_us(exchange)
+        self._shown_us[exchange] = max(shown_us, self._shown_us.get(exchange, 0))
+        return self._shown_us[exchange]
 
     def count_of(self, market: SymbolMarket) -> int:
         """How many trades of a symbol have happened."""
@@ -91,8 +101,12 @@ class World:
         self._save(self)
 
 
-def open_world(settings: ExchangeSettings, now_us: Callable[[], int] = wall_clock_us) -> World:
-    """The world of a state folder, made new where there is none.
+def open_world(
+    settings: ExchangeSettings,
+    now_us: Callable[[], int] = wall_clock_us,
+    clock_error_us: Callable[[str], int] = lambda _: 0,
+) -> World:
+    """The world of a state folder, made new where there is none. clock_error_us: as of `World`.
 
     Raises StateMismatch, BadRecording, UnknownSymbolSpec.
     """
@@ -126,7 +140,7 @@ def open_world(settings: ExchangeSettings, now_us: Callable[[], int] = wall_cloc
     if recording:
         first, last = begins_at_us(recording) + shift_us, recording.trades[-1].traded_at_us + shift_us
         clock = ReplayClock(first, last, state["replay"]["speed"], state["replay"]["started_us"])
-    world = World(markets, replayed, clock, shift_us, lambda w: _write(path, state, w), now_us)
+    world = World(markets, replayed, clock, shift_us, lambda w: _write(path, state, w), now_us, clock_error_us)
     if state["rate_per_symbol"] != rate:  # the setting changed: from now on, not in the past
         for market in markets.values():
             if market.segments[-1].rate is not None and market.segments[-1].start_us <= world.time_of(market):

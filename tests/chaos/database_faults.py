@@ -1,18 +1,28 @@
-"""The database goes away, drops its clients, has no room for them, or makes them wait."""
+"""The database goes away, drops its clients, has no room for them or for data, or makes them wait."""
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 
 import psycopg2
 from chaos.fault import STREAM, Fault, fault
 from chaos.ground import Site
+from chaos.parts import JOB, ports_of
 from chaos.process_faults import restarted
 from model.demo import wait_until
 
 from local.database import is_ready
 
 _CUTS_PER_S = 3
+_FILLS_EVERY_S = 0.5
+_LOOKS_EVERY_S = 0.002
+_CUT_OFF = 0.5  # of the merges that are seen
+_MERGING = r"""
+    select pid, substring(query from 'insert into \w+|delete from \w+|copy \w+|mark_proven|COMMIT') as statement
+    from pg_stat_activity
+    where application_name = 'CryptoAnalytics' and state = 'active' and wait_event_type is distinct from 'Lock'
+        and query ~ 'insert into|delete from|copy stage|mark_proven|COMMIT'
+"""
 
 
 @contextmanager
@@ -53,6 +63,48 @@ def backends_terminated(site: Site) -> Iterator[None]:
 
 
 @contextmanager
+def merges_cut(site: Site) -> Iterator[None]:
+    """The job's session ends in the middle of a statement that stores its batch, every other time."""
+    _wait_for_database(site)
+    ended = threading.Event()
+    cut: list[str] = []
+
+    def cut_off() -> None:
+        with suppress(psycopg2.Error):  # the server may go away by another fault
+            connection = psycopg2.connect(site.ground.addresses["POSTGRES_SUPERUSER_DSN"], connect_timeout=10)
+            connection.autocommit = True
+            with closing(connection), connection.cursor() as cursor:
+                while not ended.wait(_LOOKS_EVERY_S):
+                    cursor.execute(_MERGING)
+                    for pid, statement in cursor.fetchall():
+                        if site.random.random() < _CUT_OFF:
+                            cursor.execute("select pg_terminate_backend(%s)", (pid,))
+                            cut.append(statement)
+
+    thread = threading.Thread(target=cut_off, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        site.note(f"{len(cut)} statements: {', '.join(sorted(set(cut)))}")
+
+
+@contextmanager
+def commits_unanswered(site: Site) -> Iterator[None]:
+    """The job's connection ends when it has said `commit`: the batch is stored, and the job cannot know."""
+    network = site.ground.around.database
+    before = network.answers_lost
+    network.end_after(b"COMMIT", ports_of(site.demo, JOB))
+    try:
+        yield
+    finally:
+        network.mend()
+        site.note(f"{network.answers_lost - before} commits")
+
+
+@contextmanager
 def out_of_connections(site: Site) -> Iterator[None]:
     """Somebody takes every connection that there is for others than the superuser."""
     _wait_for_database(site)
@@ -65,6 +117,36 @@ def out_of_connections(site: Site) -> Iterator[None]:
                 count += 1
         site.note(f"{count} connections")
         yield
+
+
+@contextmanager
+def full(site: Site) -> Iterator[None]:
+    """Somebody fills the disk of its data, takes what it gives back, and lets it use up its journal's files.
+
+    Where it can't add to a table, a statement fails; where it can't make a new file of its journal, it goes down.
+    """
+    disk = site.ground.around.disk
+    assert disk is not None
+    ended = threading.Event()
+    taken = [disk.fill()]
+
+    def keep_full() -> None:
+        while not ended.wait(_FILLS_EVERY_S):
+            taken.append(disk.fill())
+            with suppress(psycopg2.Error):  # it goes away
+                connection = psycopg2.connect(site.ground.addresses["POSTGRES_SUPERUSER_DSN"], connect_timeout=10)
+                with closing(connection), connection.cursor() as cursor:
+                    cursor.execute("select pg_switch_wal()")
+
+    thread = threading.Thread(target=keep_full, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        disk.free()
+        site.note(f"{taken[-1] / 2**20:,.0f} MB")
 
 
 @contextmanager
@@ -106,6 +188,23 @@ FAULTS: list[Fault] = [
         brief=True,
     ),
     fault(
+        "merges cut",
+        "the server ends the job's session in the middle of a statement that stores a batch",
+        merges_cut,
+        "database",
+        lasts_s=(8, 20),
+        alerts=STREAM,
+    ),
+    fault(
+        "commits unanswered",
+        "the job's connection ends when it has said COMMIT, before the answer",
+        commits_unanswered,
+        "database",
+        lasts_s=(5, 12),
+        alerts=STREAM,
+        brief=True,
+    ),
+    fault(
         "out of connections",
         "somebody holds every connection that the database has",
         out_of_connections,
@@ -113,6 +212,16 @@ FAULTS: list[Fault] = [
         lasts_s=(8, 25),
         alerts=STREAM,
         brief=True,
+    ),
+    fault(
+        "database's disk full",
+        "there is no room for data or for its journal",
+        full,
+        "database",
+        lasts_s=(15, 30),
+        alerts=STREAM,
+        brief=True,
+        needs_disk=True,
     ),
     fault(
         "bars locked",

@@ -94,6 +94,14 @@ _ORDERED = [
         symbols=1, lasts_s=(5, 15), of=("binance",), loses=True, alerts=FEED,
     ),
     _Ordered(
+        "exchange's clock ahead", "its clock is set 7 s ahead, and back",
+        lambda e, s, d: [exchange.WrongClock(exchange=e, ahead_s=7, duration_s=d)], lasts_s=(10, 30), brief=True,
+    ),
+    _Ordered(
+        "exchange's clock behind", "its clock is set 25 s back, and right again",
+        lambda e, s, d: [exchange.WrongClock(exchange=e, ahead_s=-25, duration_s=d)], lasts_s=(35, 50),
+    ),
+    _Ordered(
         "feed stalled", "connections stay open and carry nothing",
         lambda e, s, d: [exchange.Stall(exchange=e, symbols=s, duration_s=d)], lasts_s=(10, 40),
         loses=True, alerts=FEED,

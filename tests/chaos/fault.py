@@ -23,6 +23,7 @@ class Fault:
     doing: makes a context that begins the fault, and ends it.
     loses: whether trades may be lost on the wire by it. alerts: what people may be told of it.
     brief: whether a chaos of three minutes has it: it is over, and made up for, within seconds.
+    needs_disk: whether it can be done only where the database has a disk of its own.
     """
 
     kind: Kind
@@ -31,6 +32,7 @@ class Fault:
     loses: bool = False
     alerts: frozenset[str] = frozenset()
     brief: bool = False
+    needs_disk: bool = False
 
 
 def fault(
@@ -42,5 +44,6 @@ def fault(
     loses: bool = False,
     alerts: frozenset[str] = frozenset(),
     brief: bool = False,
+    needs_disk: bool = False,
 ) -> Fault:
-    return Fault(Kind(name, frozenset(hits), lasts_s), breaks, doing, loses, alerts, brief)
+    return Fault(Kind(name, frozenset(hits), lasts_s), breaks, doing, loses, alerts, brief, needs_disk)

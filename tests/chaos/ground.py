@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
+from chaos.disk import Disk
 from model.demo import Demo
 from model.proxy import Proxy
 
@@ -16,11 +17,27 @@ from local.exchange.control import Control
 from local.leftovers import mark
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a demo runs on that can be disturbed.
+
+    binance, kucoin, broker, database: the ways of the demo's processes to each. disk: the database's own, None
+    where no_disk says why there is none.
+    """
+
+    binance: Proxy
+    kucoin: Proxy
+    broker: Proxy
+    database: Proxy
+    disk: Disk | None
+    no_disk: str = ""
+
+
 @dataclass
 class Ground:
     """What the faults of one chaos share.
 
-    network: between producer, monitor and Binance. addresses: as `make env` prints them.
+    around: the demo. addresses: as `make env` prints them, with the database's own port.
     keys: (exchange, symbol) of all symbols.
     planted: (partition, offset) of the bad messages that faults put into the topic; False where another fault
     took them out of it, so that the job may never have seen them.
@@ -28,7 +45,7 @@ class Ground:
 
     demo: Demo
     truth: Control
-    network: Proxy
+    around: Surroundings
     addresses: dict[str, str]
     keys: Sequence[tuple[str, str]]
     planted: dict[tuple[int, int], bool] = field(default_factory=dict)

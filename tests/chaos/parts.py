@@ -1,16 +1,16 @@
 """The parts of a running demo that a fault can hit, and their processes."""
 
 import time
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import psutil
 from model.demo import Demo
+from model.proxy import Concerned
 
-PROGRAMS = (
-    *("producer", "broker", "database", "master", "worker"),
-    *("api-server", "scheduler", "dag-processor", "triggerer"),
-)
+AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
+PROGRAMS = ("producer", "broker", "database", "master", "worker", *AIRFLOW)
 # What the Spark worker starts, by a word of its command line.
 _OF_THE_WORKER = {
     "driver": "org.apache.spark.deploy.worker.DriverWrapper",
@@ -18,7 +18,8 @@ _OF_THE_WORKER = {
     "Python worker": "spark_processor.daemon",
 }
 _COMES_BACK_WITHIN_S = 20.0
-PARTS = (*PROGRAMS, *_OF_THE_WORKER)
+JOB = tuple(_OF_THE_WORKER)
+PARTS = (*PROGRAMS, *JOB)
 
 
 class PartAway(Exception):
@@ -38,6 +39,36 @@ def processes(demo: Demo, part: str) -> list[Any]:
             if time.monotonic() > deadline:
                 raise
         time.sleep(0.5)
+
+
+def ports_of(demo: Demo, parts: Sequence[str]) -> Concerned:
+    """Of local ports, those of connections of the parts' processes, also of those that they start later."""
+
+    def concerned(ports: Collection[int]) -> Collection[int]:
+        if not ports:
+            return ()
+        programs = {pid: name for name, (_, pid) in demo.programs().items() if pid}
+        return {
+            found.laddr.port
+            for found in psutil.net_connections("tcp")
+            if found.pid and found.laddr.port in ports and _part_of(found.pid, programs) in parts
+        }
+
+    return concerned
+
+
+def _part_of(pid: int, programs: Mapping[int, str]) -> str | None:
+    """The part that a process is of, by itself or its nearest ancestor that is one."""
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for one in (process, *process.parents()):
+            words = _command(one)
+            for part, word in _OF_THE_WORKER.items():
+                if word in words:
+                    return part
+            if one.pid in programs:
+                return programs[one.pid]
+    return None
 
 
 def _processes(demo: Demo, part: str) -> list[Any]:

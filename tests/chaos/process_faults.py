@@ -1,23 +1,26 @@
-"""Processes that are killed, frozen and ended, and a machine that has no time for them."""
+"""Processes that are killed, frozen and ended, and a machine that has no time or no memory for them."""
 
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import psutil
 from chaos.fault import FEED, REST, STREAM, Doing, Fault, fault
 from chaos.ground import Site
-from chaos.parts import PARTS, PROGRAMS, processes
+from chaos.parts import AIRFLOW, JOB, PARTS, PROGRAMS, PartAway, processes
 from chaos.schedule import EVERYTHING
 
 _BURNERS = 4  # processes that only count, twice as many as a small machine has cores
+_SHORT_OF_MEMORY = 3  # programs at a time
+_MEMORY_LEFT_KB = (100.0, 4000.0)
 
-_AIRFLOW = {"api-server", "scheduler", "dag-processor", "triggerer"}
 # Parts whose death makes no trade miss the wire: what they do is done later.
 _AFTER_KAFKA = set(PARTS) - {"producer"}
-_SPARK = {"master", "worker", "driver", "executor", "Python worker"}
+_SPARK = {"master", "worker", *JOB}
 
 
 def killed(part: str) -> Doing:
@@ -90,8 +93,49 @@ def starved(site: Site) -> Iterator[None]:
             burner.wait()
 
 
+@contextmanager
+def short_of_memory(site: Site) -> Iterator[None]:
+    """Some programs, and what they start meanwhile, get hardly more memory than they have: allocations fail.
+
+    As with `ulimit -d`, so no other process of the machine is touched, and none is killed for another's sake.
+    """
+    parts = site.random.sample(PROGRAMS, _SHORT_OF_MEMORY)
+    allowed_kb = round(site.random.uniform(*_MEMORY_LEFT_KB))
+    site.note(f"{', '.join(parts)}: {allowed_kb:,} kB more")
+    try:
+        for process in _with_all_started(site, parts):
+            with suppress(psutil.Error):
+                _limit_data(process, str(process.memory_info().data + allowed_kb * 1000))
+        yield
+    finally:
+        for process in _with_all_started(site, parts):
+            _limit_data(process, "unlimited")
+
+
+def _with_all_started(site: Site, parts: Sequence[str]) -> list[Any]:
+    """The parts' processes, and all that they started: of the worker, driver and executor too."""
+    found = []
+    for part in parts:
+        with suppress(PartAway, psutil.Error):
+            process = processes(site.demo, part)[0]
+            found += [process, *process.children(recursive=True)]
+    return found
+
+
+def _limit_data(process: Any, soft: str) -> None:
+    """Sets how much memory for data a process may have, by its own user, who alone may without more rights."""
+    with suppress(psutil.NoSuchProcess):
+        user = process.uids().real
+        command = ["prlimit", f"--pid={process.pid}", f"--data={soft}:"]
+        told = subprocess.run(
+            command, user=None if user == os.geteuid() else user, capture_output=True, text=True, check=False
+        )
+        if told.returncode != 0 and process.is_running():
+            raise RuntimeError(f"{' '.join(command)}: {told.stderr.strip()}")
+
+
 def _alerts(part: str) -> frozenset[str]:
-    if part in _AIRFLOW:
+    if part in AIRFLOW:
         return frozenset()
     if part == "producer":
         return FEED
@@ -131,6 +175,15 @@ FAULTS: list[Fault] = [
         "every program gets SIGTERM, in any order",
         all_terminated,
         EVERYTHING,
+        loses=True,
+        alerts=STREAM | FEED | REST,
+    ),
+    fault(
+        "memory short",
+        f"{_SHORT_OF_MEMORY} programs get no more memory than they have, but for some kB",
+        short_of_memory,
+        "machine",
+        lasts_s=(15, 40),
         loses=True,
         alerts=STREAM | FEED | REST,
     ),

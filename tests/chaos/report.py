@@ -41,6 +41,7 @@ def markdown(chaos: Chaos, faults: Mapping[str, Fault], picture: str) -> str:
         f"- alerts: {_listed(judgement.alerts)}; {judgement.mails} mails",
         f"- rejected messages: {judgement.rejected}",
         f"- trades lost on the wire that no fault explains: {chaos.lost_unexplained:,}",
+        *(f"- left out: {name} ({why})" for name, why in chaos.left_out.items()),
         "",
         f"![A bar a fault, dark while it lasted, light until it was made up for]({picture})",
         "",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 # Between two beginnings: long enough for most parts to come back, short enough for faults to meet.
-_PAUSE_S = (7.0, 22.0)
+_PAUSE_S = (7.0, 17.0)
 _FIRST_S = 3.0
 
 EVERYTHING = "everything"  # what a fault hits that must be alone

@@ -9,26 +9,28 @@ from pathlib import Path
 import pytest
 from chaos import report
 from chaos.faults import FAULTS
+from chaos.ground import Surroundings
 from chaos.unleash import unleash
 from model.demo import Demo
-from model.proxy import Proxy
 
 from local.exchange.listing import expand
 
-REPORTS = Path(__file__).parents[2] / "docs" / "chaos"
+ROOT = Path(__file__).parents[2]
+REPORTS = ROOT / "docs" / "chaos"
+OF_SOME = ROOT / ".state" / "chaos"  # reports of faults that were chosen
 
-LoadedDemo = Callable[..., AbstractContextManager[tuple[Demo, Proxy]]]
+SurroundedDemo = Callable[..., AbstractContextManager[tuple[Demo, Surroundings]]]
 
 
 @pytest.mark.timeout(900)
-def test_three_minutes_of_faults_leave_every_bar_right(loaded_demo: LoadedDemo, tmp_path: Path) -> None:
+def test_three_minutes_of_faults_leave_every_bar_right(surrounded_demo: SurroundedDemo, tmp_path: Path) -> None:
     keys = expand(["binance:3", "kucoin:2"])
     brief = {name: fault for name, fault in FAULTS.items() if fault.brief}
-    with loaded_demo(keys, rate=100, MONITOR_HOLE_GRACE_S="5") as (
+    with surrounded_demo(keys, rate=100, MONITOR_HOLE_GRACE_S="5") as (
         demo,
-        network,
+        around,
     ):  # the test has no minutes to wait
-        chaos = unleash(demo, network, keys, brief, seed=7, length_s=180, rate=100, quiet_within_s=240)
+        chaos = unleash(demo, around, keys, brief, seed=7, length_s=180, rate=100, quiet_within_s=240)
         told = report.write(chaos, FAULTS, tmp_path / "report").read_text()
     assert (chaos.judgement.wrong, chaos.judgement.lies) == ([], []), told
     assert [one.occurrence.trouble for one in chaos.told] == [""] * len(chaos.told), told
@@ -37,17 +39,22 @@ def test_three_minutes_of_faults_leave_every_bar_right(loaded_demo: LoadedDemo, 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_a_long_chaos_leaves_every_bar_right(loaded_demo: LoadedDemo, tmp_path: Path) -> None:
-    """With the variables CHAOS_SEED, CHAOS_MINUTES, CHAOS_SYMBOLS, of both exchanges, and CHAOS_RATE."""
+def test_a_long_chaos_leaves_every_bar_right(surrounded_demo: SurroundedDemo, tmp_path: Path) -> None:
+    """With the variables CHAOS_SEED, CHAOS_MINUTES, CHAOS_SYMBOLS, of both exchanges, CHAOS_RATE, and CHAOS_FAULTS
+    for some faults only, separated by commas.
+    """
     seed, minutes = int(os.environ.get("CHAOS_SEED", "1")), float(os.environ.get("CHAOS_MINUTES", "20"))
     symbols, rate = int(os.environ.get("CHAOS_SYMBOLS", "50")), float(os.environ.get("CHAOS_RATE", "3000"))
+    chosen = [name.strip() for name in os.environ.get("CHAOS_FAULTS", "").split(",") if name.strip()]
+    assert not (unknown := set(chosen) - set(FAULTS)), f"no such fault: {unknown}; there are {sorted(FAULTS)}"
+    faults = {name: FAULTS[name] for name in chosen or FAULTS}
     keys = expand([f"binance:{symbols - symbols // 2}", f"kucoin:{symbols // 2}"])
-    with loaded_demo(keys, rate=rate) as (demo, network):
+    with surrounded_demo(keys, rate=rate) as (demo, around):
         chaos = unleash(
             demo,
-            network,
+            around,
             keys,
-            FAULTS,
+            faults,
             seed=seed,
             length_s=minutes * 60,
             rate=rate,
@@ -55,5 +62,5 @@ def test_a_long_chaos_leaves_every_bar_right(loaded_demo: LoadedDemo, tmp_path: 
         )
         if not chaos.judgement.holds:
             shutil.copytree(next(demo.state_dir.glob("*/logs")), tmp_path / "logs")
-    told = report.write(chaos, FAULTS, REPORTS).read_text()
+    told = report.write(chaos, FAULTS, OF_SOME if chosen else REPORTS).read_text()
     assert chaos.judgement.holds, told

@@ -12,7 +12,6 @@ from chaos.ages import ages_taken
 from chaos.resources import holdings_taken, measures
 from chaos.soak import markdown, rows
 from model.demo import Demo, wait_until
-from model.proxy import Proxy
 from model.verdict import unsettled_minutes
 
 from local.exchange.listing import expand
@@ -22,7 +21,7 @@ REPORT = Path(__file__).parents[2] / "docs" / "chaos" / "soak.md"
 _WARM_UP_S = 600
 _SETTLE_WITHIN_S = 420  # the monitor's next run and what it confirms
 
-LoadedDemo = Callable[..., AbstractContextManager[tuple[Demo, Proxy]]]
+LoadedDemo = Callable[..., AbstractContextManager[Demo]]
 
 
 @pytest.mark.slow
@@ -32,7 +31,7 @@ def test_a_soak_leaves_everything_flat(loaded_demo: LoadedDemo) -> None:
     minutes, rate = float(os.environ.get("SOAK_MINUTES", "60")), float(os.environ.get("SOAK_RATE", "1000"))
     symbols = int(os.environ.get("SOAK_SYMBOLS", "50"))
     keys = expand([f"binance:{symbols - symbols // 2}", f"kucoin:{symbols // 2}"])
-    with loaded_demo(keys, rate=rate) as (demo, _):
+    with loaded_demo(keys, rate=rate) as demo:
         demo.start()
         wait_until(lambda: demo.query("select count(*) from batches where trades > 0") > [(0,)], 240, "a batch")
         began_s = time.time() + _WARM_UP_S

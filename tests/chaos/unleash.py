@@ -4,20 +4,17 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 
 from chaos.fault import Fault
-from chaos.ground import Ground, Site
+from chaos.ground import Ground, Site, Surroundings
 from chaos.judgement import Judgement, judge
 from chaos.schedule import Planned, schedule
 from chaos.story import Aftermath, Occurrence, aftermaths, unexplained_losses
 from chaos.watch import Sample, watching
 from model.demo import Demo, wait_until
-from model.proxy import Proxy
-
-from local.exchange.control import Control
 
 MONITOR = "crypto_pipeline_monitor_dag"
 _MINUTE = timedelta(minutes=1)
@@ -30,7 +27,8 @@ _log = logging.getLogger(__name__)
 class Chaos:
     """What happened. began, ended: of the faults. quiet_s: until all was whole again.
 
-    lost_unexplained: trades lost on the wire while no fault could have lost them.
+    lost_unexplained: trades lost on the wire while no fault could have lost them. left_out: faults that cannot be
+    done here, with the reason.
     """
 
     seed: int
@@ -43,11 +41,12 @@ class Chaos:
     samples: Sequence[Sample]
     lost_unexplained: int
     judgement: Judgement
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def unleash(
     demo: Demo,
-    network: Proxy,
+    around: Surroundings,
     keys: Sequence[tuple[str, str]],
     faults: Mapping[str, Fault],
     *,
@@ -58,7 +57,7 @@ def unleash(
 ) -> Chaos:
     """Starts the demo, lets the faults loose on it, and judges what is left.
 
-    network: its way to Binance. keys: (exchange, symbol) of all that it carries. faults: by name.
+    around: what it runs on. keys: (exchange, symbol) of all that it carries. faults: by name.
     seed, length_s: of the schedule. rate: trades a second that the demo is given, for the report.
     quiet_within_s: how long the pipeline may take to become whole after the last fault.
     """
@@ -68,11 +67,12 @@ def unleash(
     wait_until(lambda: demo.query(begun) == [(len(keys),)], 240, "a bar of each symbol")
     since = _minute(datetime.now(UTC)) + _MINUTE  # the first minute of which all was carried
     addresses = demo.addresses()
-    with Control(addresses["KUCOIN_REST_URL"]) as truth:  # not through the network that faults disturb
-        ground = Ground(demo, truth, network, addresses, keys)
+    left_out = {name: around.no_disk for name, fault in faults.items() if fault.needs_disk and not around.disk}
+    with demo.truth() as truth:
+        ground = Ground(demo, truth, around, addresses, keys)
         with watching(ground) as watch:
             began = datetime.now(UTC)
-            plan = schedule(seed, length_s, [fault.kind for fault in faults.values()])
+            plan = schedule(seed, length_s, [fault.kind for name, fault in faults.items() if name not in left_out])
             occurrences = _strike(ground, plan, faults, seed, length_s)
             truth.end_faults()
             ended = datetime.now(UTC)
@@ -105,6 +105,7 @@ def unleash(
                 list(watch.samples),
                 unexplained_losses(occurrences, watch.samples, faults),
                 judgement,
+                left_out,
             )
 
 

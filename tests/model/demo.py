@@ -20,6 +20,7 @@ import psycopg2
 from supervisor.xmlrpc import SupervisorTransport
 
 from local.exchange.control import Control
+from local.provision import changed
 from local.settings import DemoSettings
 
 Row = tuple[Any, ...]
@@ -61,11 +62,15 @@ class Demo:
         return self.process.wait(180)
 
     def addresses(self) -> dict[str, str]:
-        """What `make env` prints."""
+        """What `make env` prints, with the database's own port: past what may stand in front of it."""
         run = subprocess.run(
             [sys.executable, "-m", "local.env"], env=self.environ, capture_output=True, text=True, check=False
         )
-        return dict(word.split("=", 1) for word in shlex.split(run.stdout))
+        told = dict(word.split("=", 1) for word in shlex.split(run.stdout))
+        own_port = self.environ["POSTGRES_PORT"]
+        return {
+            name: changed(value, port=own_port) if name.endswith("_DSN") else value for name, value in told.items()
+        }
 
     def query(self, statement: str, *values: object, dsn: str | None = None) -> list[Row]:
         connection = psycopg2.connect(dsn or self.dsn)
@@ -78,7 +83,7 @@ class Demo:
 
     def truth(self) -> Control:
         """The simulated exchange's control, which also knows what it traded."""
-        return Control(self.addresses()["BINANCE_REST_URL"])
+        return Control(f"http://127.0.0.1:{self.environ['EXCHANGE_PORT']}")
 
     def supervise(self, action: Literal["stop", "start"], program: str) -> None:
         """Stops or starts one of the demo's programs."""

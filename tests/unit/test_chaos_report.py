@@ -84,13 +84,15 @@ def test_the_report_has_a_row_a_fault_and_names_what_is_wrong() -> None:
         BEGAN, at(120), ["binance BTC-USDT 03:00 incomplete"], {"incomplete": 1, "proven": 3}, [], 2,
         {"hole, verified": 1}, {}, 0,
     )  # fmt: skip
-    chaos = Chaos(7, 2, 100, BEGAN, at(120), 33, told, [], 0, judgement)
+    left_out = {"disk full": "only root mounts a file system"}
+    chaos = Chaos(7, 2, 100, BEGAN, at(120), 33, told, [], 0, judgement, left_out)
     lines = markdown(chaos, FAULTS, "picture.svg").splitlines()
     assert lines[0] == "# Chaos with seed 7: 2 minutes, 1 faults"
     assert lines[2] == (
         "**Not every promise held**: 1 of 4 minutes of bars wrong or not vouched for, 120 trades lost on the wire."
     )
     assert "| 1 | producer killed | process 7 | 25 s | 5 s | 7 s | ids missing | 30 s | 120 | 1 |" in lines
+    assert "- left out: disk full (only root mounts a file system)" in lines
     assert lines[lines.index("## Wrong bars") + 2] == "- binance BTC-USDT 03:00 incomplete"
 
 

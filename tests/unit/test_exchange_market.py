@@ -34,6 +34,23 @@ def world(state_dir: Path, now_us: int = NOW_US, **settings: object) -> World:
     return open_world(ExchangeSettings(state_dir=state_dir, **settings), lambda: now_us)  # type: ignore[arg-type]
 
 
+def test_a_wrong_clock_shows_another_time_and_never_goes_back(tmp_path: Path) -> None:
+    errors = {"binance": 0, "kucoin": 0}
+    one = open_world(
+        ExchangeSettings(state_dir=tmp_path, rate=700, symbols=["binance:1", "kucoin:1"]),
+        lambda: NOW_US,
+        errors.__getitem__,
+    )
+    binance, kucoin = one.of("binance")[0], one.of("kucoin")[0]
+    before = one.count_of(binance), one.count_of(kucoin)
+    errors["binance"] = 5 * SECOND_US
+    assert (one.time_of(binance), one.time_of(kucoin)) == (NOW_US + 5 * SECOND_US, NOW_US)
+    ahead = one.count_of(binance)
+    assert (ahead > before[0] + 1000, one.count_of(kucoin)) == (True, before[1])
+    errors["binance"] = -5 * SECOND_US
+    assert (one.time_of(binance), one.count_of(binance)) == (NOW_US + 5 * SECOND_US, ahead)
+
+
 @pytest.mark.parametrize("rate", [0.05, 1.0, 7.0, 333.3, 20_000.0])
 @pytest.mark.parametrize("exchange", ["binance", "kucoin"])
 def test_ids_grow_times_never_fall_and_every_index_is_found_again(exchange: str, rate: float) -> None:

@@ -13,7 +13,14 @@ OFFICIAL = ("wss://stream.binance.com:9443", "https://api.binance.com", "https:/
 
 @pytest.fixture(autouse=True)
 def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("LIVE", "BINANCE_WS_URL", "BINANCE_REST_URL", "KUCOIN_REST_URL", "EXCHANGE_PORT"):
+    for name in (
+        "LIVE",
+        "BINANCE_WS_URL",
+        "BINANCE_REST_URL",
+        "KUCOIN_REST_URL",
+        "EXCHANGE_PORT",
+        "EXCHANGE_ADVERTISED_PORT",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -28,6 +35,11 @@ def test_live_is_the_real_exchanges() -> None:
 def test_the_simulators_port_does_not_make_another_source() -> None:
     chosen = choose(DemoSettings(exchange_port=9999))
     assert (chosen.kucoin_rest_url, chosen.name) == ("http://127.0.0.1:9999", "simulated")
+
+
+def test_a_simulator_behind_a_proxy_is_the_same_source() -> None:
+    chosen = choose(DemoSettings(exchange_port=9999, exchange_advertised_port=9998))
+    assert (chosen.kucoin_rest_url, chosen.simulated, chosen.name) == ("http://127.0.0.1:9998", True, "simulated")
 
 
 def test_addresses_point_elsewhere_and_make_another_source_each() -> None:
