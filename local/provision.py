@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 import psycopg2
 from psycopg2 import sql
-from psycopg2.extensions import parse_dsn
+from psycopg2.extensions import encrypt_password, parse_dsn
 
 from local.database import is_ready
 
@@ -44,11 +44,12 @@ def create_database(dsn: str, database: str = DATABASE) -> str:
 def create_owned_database(dsn: str, name: str, password: str) -> None:
     """Creates a database and a user of the same name who owns it, with this password from now on.
 
-    Raises psycopg2.Error.
+    No other user may connect to it. Raises psycopg2.Error.
     """
     database = create_database(dsn, name)
     _set_login(database, name, password)
     _execute(database, sql.SQL("alter database {0} owner to {0}").format(sql.Identifier(name)))
+    _execute(database, sql.SQL("revoke all on database {} from public").format(sql.Identifier(name)))
 
 
 def drop_database(dsn: str, database: str) -> None:
@@ -121,16 +122,25 @@ def changed(dsn: str, **parts: str) -> str:
         quote(str(known.pop(name, "")), safe="") for name in ("user", "password", "host", "port", "dbname")
     )
     credentials = f"{user}:{password}@" if password else f"{user}@" if user else ""
-    options = f"?{urlencode(known)}" if known else ""
+    options = f"?{urlencode(known, quote_via=quote)}" if known else ""  # libpq takes a + for a +
     return f"postgresql://{credentials}{host}{':' if port else ''}{port}/{database}{options}"
 
 
 def _set_login(dsn: str, user: str, password: str) -> None:
     exists = _fetch(dsn, "select 1 from pg_roles where rolname = %s", (user,))
     statement = sql.SQL("{} role {} login password {}").format(
-        sql.SQL("alter" if exists else "create"), sql.Identifier(user), sql.Literal(password)
+        sql.SQL("alter" if exists else "create"), sql.Identifier(user), sql.Literal(_verifier(dsn, user, password))
     )
     _execute(dsn, statement)
+
+
+def _verifier(dsn: str, user: str, password: str) -> str:
+    """What the server keeps of a password: the statement that sets it stands in the logs of some servers."""
+    connection = psycopg2.connect(dsn, connect_timeout=10)
+    try:
+        return str(encrypt_password(password, user, connection))
+    finally:
+        connection.close()
 
 
 def _fetch(dsn: str, query: str, values: Iterable[Any]) -> list[tuple[Any, ...]]:

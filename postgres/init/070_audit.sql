@@ -183,5 +183,3 @@ as $$
 $$;
 comment on function differing_fields(text, text, timestamptz, timestamptz) is
     'Where audited_minutes() says different: the fields, with both values';
-
-grant select, insert, update on bar_differences, certificates to crypto_monitor;

@@ -94,5 +94,3 @@ end
 $$;
 comment on function spend_weight(text, text, int, numeric, numeric, numeric) is
     'Grants a REST call of this weight: 0, or after how many seconds to ask again. _own: most that this part may spend in a window, _all: most of the whole address';
-
-grant select, insert, update, delete on rest_calls, rest_limits, candle_checks to crypto_monitor;

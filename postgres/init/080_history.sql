@@ -34,5 +34,3 @@ comment on column history_days.rows_written is 'Trades published, or candles sto
 comment on column history_days.detail is 'Why it failed, or what is worth knowing';
 comment on column history_days.planned_at is 'When it was last planned';
 comment on column history_days.changed_at is 'When its state last changed';
-
-grant select, insert, update on history_days to crypto_monitor;
