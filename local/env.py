@@ -4,11 +4,15 @@ With `--psql` it opens the demo's database with the psql that came with it inste
 """
 
 import argparse
+import os
 import shlex
 import subprocess
 import sys
 
+from psycopg2.extensions import parse_dsn
+
 from local import database, state
+from local.provision import changed
 from local.settings import DemoSettings
 
 
@@ -27,7 +31,11 @@ def main() -> int:
     if arguments.psql:
         addresses = dict(word.split("=", 1) for word in shlex.split(assignments))
         psql = database.installed_programs() / "psql"
-        return subprocess.run([psql, addresses["POSTGRES_DSN"], *arguments.arguments], check=False).returncode
+        # not in its arguments, which everybody on the machine can list
+        password = str(parse_dsn(addresses["POSTGRES_DSN"])["password"])
+        dsn = changed(addresses["POSTGRES_DSN"], password="")
+        environ = {**os.environ, "PGPASSWORD": password}
+        return subprocess.run([psql, dsn, *arguments.arguments], env=environ, check=False).returncode
     sys.stdout.write(assignments)
     return 0
 

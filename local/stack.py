@@ -175,7 +175,7 @@ def build(
         postgres_dsn=postgres_dsn,
         bootstrap_servers=kafka.bootstrap_servers,
         addresses={
-            "Airflow": f"{airflow.url} (user admin, password {airflow.admin_password})",
+            "Airflow": f"{airflow.url} (user admin, {_told(airflow.admin_password)})",
             "mails": _mailbox_url(settings),
             "Spark": spark.master_ui_url,
             "producer's metrics": metrics_url,
@@ -240,6 +240,12 @@ def _airflow(
         port=settings.airflow_port,
         admin_password=AirflowLogin().airflow_admin_password or orchestration.DEFAULT_PASSWORD,
     )
+
+
+def _told(admin_password: str) -> str:
+    """A password that somebody chose is not shown to whoever looks over a shoulder, or reads a log."""
+    known = admin_password == orchestration.DEFAULT_PASSWORD
+    return f"password {admin_password}" if known else "with the password that you chose"
 
 
 def _mailbox(settings: DemoSettings, folder: Path) -> Program:

@@ -1,18 +1,14 @@
 """The demo as a whole: real recorded trades become proven bars, and it stops and goes on without a trace.
 
-The demo of this module runs on ports and in a folder of its own. The tests build on each other, in this order,
-since a demo takes half a minute to start.
+The tests build on each other, in this order; the last ones stop the demo, and forget it.
 """
 
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import httpx
-import psutil
 import psycopg2
 import pytest
 from model.demo import Demo, wait_until
@@ -23,21 +19,8 @@ from local import leftovers
 from local.exchange.faults import Loss
 
 
-@pytest.fixture(scope="module")
-def demo(running_demo: Any) -> Iterator[Demo]:
-    with running_demo(
-        ACTIVE_SYMBOLS="binance:TRX-USDT,kucoin:BTC-USDT",
-        EXCHANGE_RATE="20",
-        EXCHANGE_SPEED="50",
-        MONITOR_HOLE_GRACE_S="5",
-        MONITOR_FEED_GRACE_S="5",
-    ) as one:
-        yield one
-
-
 @pytest.mark.timeout(900)
 def test_recorded_trades_become_the_exchanges_own_bars_each_proven(demo: Demo) -> None:
-    demo.start()
     assert proven_recorded_bars(demo, 240) == recorded_bars()
 
 
@@ -71,17 +54,6 @@ def test_the_addresses_of_the_running_demo_let_others_join_in(demo: Demo) -> Non
         consumer.close()
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
         demo.query("delete from trades_1min_agg returning symbol")
-
-
-def test_everything_listens_on_loopback_only(demo: Demo) -> None:
-    listening = {
-        (process.name(), connection.laddr.ip.removeprefix("::ffff:"))
-        for process in leftovers.find(demo.state_dir)
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    }
-    assert {name for name, _ in listening} >= {"java", "postgres", "python"}
-    assert {address for _, address in listening} == {"127.0.0.1"}
 
 
 def test_the_master_takes_submissions_over_rest(demo: Demo) -> None:

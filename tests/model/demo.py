@@ -99,7 +99,7 @@ class Demo:
         """Triggers a DAG and waits for the end of its run; its state."""
         runs = f"/dags/{dag_id}/dagRuns"
         ended: list[str] = []
-        with self._airflow() as airflow:
+        with self.airflow() as airflow:
             told = airflow.post(runs, json={"logical_date": None, "conf": params}).raise_for_status().json()
             run = f"{runs}/{quote(told['dag_run_id'], safe='')}"
 
@@ -125,7 +125,7 @@ class Demo:
         with xmlrpc.client.ServerProxy("http://127.0.0.1", transport) as proxy:
             yield proxy.supervisor
 
-    def _airflow(self) -> httpx.Client:
+    def airflow(self) -> httpx.Client:
         """A client of Airflow's REST interface, logged in."""
         addresses = self.addresses()
         login = {"username": "admin", "password": addresses["AIRFLOW_ADMIN_PASSWORD"]}
