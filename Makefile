@@ -9,6 +9,7 @@ AIRFLOW_VENV := $(STATE)/airflow-venv
 AIRFLOW_PYTHON := $(AIRFLOW_VENV)/bin/python
 AIRFLOW_INSTALLED := $(AIRFLOW_VENV)/installed
 UV_VERSION := 0.13.8
+PIP_AUDIT_VERSION := 2.10.1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -96,6 +97,24 @@ requirements: $(INSTALLED) ## pin what pyproject.toml asks for; UPGRADE=--upgrad
 	$(BIN)/uv pip compile pyproject.toml --extra producer --extra spark --constraint requirements/dev.txt --output-file requirements/spark.txt $(COMPILE)
 	$(BIN)/uv pip compile pyproject.toml --extra exchange --constraint requirements/dev.txt --output-file requirements/exchange.txt $(COMPILE)
 	$(BIN)/uv pip compile pyproject.toml --extra airflow --output-file requirements/airflow.txt $(UPGRADE) $(COMPILE)
+
+# The tool has an environment of its own: its packages are none of the product's. It says "not found" of every package
+# where a mirror answers that has packages and no advisories, so another service is asked, and then it is said.
+AUDIT_VENV := $(STATE)/audit-venv
+AUDIT := $(AUDIT_VENV)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off
+AUDIT_SERVICES := pypi osv
+
+.PHONY: audit
+audit: ## look for known vulnerabilities of all pinned packages; needs a service that tells of them
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there: install Python 3.11 to 3.13, or name one: make PYTHON=..." >&2; exit 1; }
+	@test -x $(AUDIT_VENV)/bin/python || $(PYTHON) -m venv $(AUDIT_VENV)
+	@$(AUDIT_VENV)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==$(PIP_AUDIT_VERSION)
+	@for service in $(AUDIT_SERVICES); do \
+		$(AUDIT) --vulnerability-service $$service $(patsubst %,-r %,$(wildcard requirements/*.txt)) >$(STATE)/audit.log 2>&1; status=$$?; \
+		if [ $$status = 0 ] || grep -q '^Found .* known vulnerabilit' $(STATE)/audit.log; then cat $(STATE)/audit.log; exit $$status; fi; \
+		echo "$$service: no answer: $$(tail -n 1 $(STATE)/audit.log)" >&2; \
+	done; \
+	echo "nothing was audited: no service with advisories is reached from here; run make audit where the internet is open" >&2; exit 2
 
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --quiet
 
