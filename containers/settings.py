@@ -1,9 +1,10 @@
 """What the one-shot services of docker-compose.yml read from the environment, once."""
 
 from pydantic import Field
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from local.airflow import DEFAULT_PASSWORD
+from spark_processor.dsn import PostgresDsn
 
 
 class ContainerSettings(BaseSettings):
@@ -11,6 +12,8 @@ class ContainerSettings(BaseSettings):
 
     A secret that is empty is made up at the first start, and kept in a volume.
     """
+
+    model_config = SettingsConfigDict(hide_input_in_errors=True)  # many are passwords
 
     airflow_admin_password: str = Field(
         default="", description=f"of the user admin of Airflow's pages; empty: {DEFAULT_PASSWORD} in a demo"
@@ -45,5 +48,7 @@ class ContainerSettings(BaseSettings):
 
     # of servers elsewhere, as docker-compose.scale.yml asks for them
     external_kafka: str = Field(default="", description="brokers elsewhere, host:port,…")
-    external_postgres_dsn: str = Field(default="", description="the superuser's DSN of a PostgreSQL elsewhere")
+    external_postgres_dsn: PostgresDsn = Field(
+        default="", description="the superuser's DSN of a PostgreSQL elsewhere"
+    )
     external_spark_master: str = Field(default="", description="a standalone master elsewhere, spark://host:port")

@@ -51,7 +51,8 @@ def main() -> int:
     except ValidationError as error:
         for detail in error.errors():
             name = "_".join(map(str, detail["loc"])).upper()
-            sys.stderr.write(f"{name}: {detail['msg']} (it is {detail['input']!r})\n")
+            value = "" if name == "POSTGRES_DSN" else f" (it is {detail['input']!r})"  # it holds a password
+            sys.stderr.write(f"{name}: {detail['msg']}{value}\n")
         return 2
     except (source.SourceRefused, SymbolsError) as error:
         sys.stderr.write(f"{error}\n")

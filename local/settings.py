@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from local.airflow import DEFAULT_PASSWORD
+from spark_processor.dsn import PostgresDsn
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -19,6 +20,8 @@ class DemoSettings(BaseSettings):
 
     Raises pydantic's ValidationError, which names the field, where a value is bad.
     """
+
+    model_config = SettingsConfigDict(hide_input_in_errors=True)  # the DSN holds a password
 
     live: bool = Field(default=False, description="the real exchanges instead of the simulated one")
     # without LIVE an address that is not set is the simulator's, with it the real exchange's
@@ -37,7 +40,7 @@ class DemoSettings(BaseSettings):
         description="an Ivy settings file that names a Maven repository to use instead of Maven Central",
     )
 
-    postgres_dsn: str = Field(
+    postgres_dsn: PostgresDsn = Field(
         default="", description="a PostgreSQL server to use instead of the demo's own; its superuser"
     )
     postgres_port: Port = Field(default=5432, description="the database")

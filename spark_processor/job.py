@@ -134,9 +134,12 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _bad_settings(error: ValidationError) -> str:
-    return "\n".join(
-        f"{str(problem['loc'][0]).upper()}={problem['input']!r}: {problem['msg']}" for problem in error.errors()
-    )
+    told = []
+    for problem in error.errors():
+        name = str(problem["loc"][0]).upper()
+        value = "" if name == "POSTGRES_DSN" else f"={problem['input']!r}"  # it holds a password
+        told.append(f"{name}{value}: {problem['msg']}")
+    return "\n".join(told)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,19 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from spark_processor.dsn import PostgresDsn
 
 
 class JobSettings(BaseSettings):
     """Each field is the environment variable of its name in upper case."""
 
+    model_config = SettingsConfigDict(hide_input_in_errors=True)  # the DSN holds a password
+
     kafka_bootstrap_servers: str = Field("127.0.0.1:9092", min_length=1, description="brokers, host:port,…")
     kafka_topic: str = Field("raw_trades", min_length=1, description="the topic")
-    postgres_dsn: str = Field(
+    postgres_dsn: PostgresDsn = Field(
         "postgresql://127.0.0.1:5432/crypto_data",
         min_length=1,
         description="the database; a login in crypto_writer",

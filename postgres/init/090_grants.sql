@@ -54,6 +54,7 @@ grant execute on function
     confirm(text, text, bigint, timestamptz),
     forget(text, text, timestamptz, timestamptz),
     open_wanted(text, text, bigint, bigint),
+    ids_in_ledger(text, text),
     spend_weight(text, text, int, numeric, numeric, numeric),
     -- one task at a time collects and sends mails; one call at a time is counted
     pg_advisory_lock(bigint),

@@ -35,7 +35,7 @@ READING = {"missing_ids", "bars_1min_grid", "audited_minutes", "differing_fields
 FUNCTIONS = {
     WRITER: {"lock_bars", "mark_proven", "schema_version"},
     READER: READING,
-    MONITOR: READING | {"confirm", "forget", "open_wanted", "spend_weight"},
+    MONITOR: READING | {"confirm", "forget", "open_wanted", "ids_in_ledger", "spend_weight"},
 }
 
 # Each is refused to each login, in the pipeline's database.
