@@ -12,7 +12,6 @@ import pytest
 from model.demo import Demo, wait_until
 from model.leaks import Place, leaks, places, secrets_of
 
-from local import leftovers
 from local.provision import MONITOR, WRITER
 
 AIRFLOW_PYTHON = ".state/airflow-venv/bin/python"
@@ -61,10 +60,10 @@ class Door:
 
 @pytest.fixture(scope="module")
 def door(demo: Demo) -> Door:
-    [server, *_] = [p for p in leftovers.find(demo.state_dir) if p.cmdline()[2:3] == ["api-server"]]
+    _, supervisord, *_ = demo.processes()
     run = subprocess.run(
         [AIRFLOW_PYTHON, "tests/e2e/airflow_routes.py"],
-        env=server.environ(),
+        env=supervisord.environ(),  # what it gives to the server
         capture_output=True,
         text=True,
         check=False,
@@ -108,11 +107,11 @@ def test_a_user_who_may_only_look_changes_nothing_and_gets_no_connection(door: D
 def test_everything_listens_on_loopback_only(demo: Demo) -> None:
     listening = {
         (process.name(), socket.type.name, socket.laddr.ip.removeprefix("::ffff:"))
-        for process in leftovers.find(demo.state_dir)
+        for process in demo.processes()
         for socket in process.net_connections("inet")
         if socket.status == psutil.CONN_LISTEN or (socket.laddr and socket.type.name == "SOCK_DGRAM")
     }
-    assert {name for name, _, _ in listening} >= {"java", "postgres", "python"}
+    assert {name for name, _, _ in listening} >= {"java", "postgres", "python", "airflow"}
     assert {address for _, _, address in listening} == {"127.0.0.1"}
 
 

@@ -16,9 +16,11 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 import httpx
+import psutil
 import psycopg2
 from supervisor.xmlrpc import SupervisorTransport
 
+from local import leftovers
 from local.exchange.control import Control
 from local.provision import changed
 from local.settings import DemoSettings
@@ -94,6 +96,15 @@ class Demo:
         """What supervisord says of each of the demo's programs: its state, and its process id or 0."""
         with self._supervisor() as supervisor:
             return {info["name"]: (info["statename"], info["pid"]) for info in supervisor.getAllProcessInfo()}
+
+    def processes(self) -> list[psutil.Process]:
+        """All processes of the running demo, its own first, then supervisord.
+
+        By descent too: those of Airflow write their title over the environment by which the others are known.
+        """
+        assert self.process is not None
+        own = psutil.Process(self.process.pid)
+        return list(dict.fromkeys([own, *own.children(recursive=True), *leftovers.find(self.state_dir)]))
 
     def run_dag(self, dag_id: str, within_s: float = 300, **params: Any) -> str:
         """Triggers a DAG and waits for the end of its run; its state."""

@@ -4,7 +4,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import psycopg2
 from model.demo import Demo
 from psycopg2 import sql
 
-from local import airflow, leftovers, provision
+from local import airflow, provision
 
 _MOST_PAGES = 300
 _LOGIN_TOKEN = re.compile(r"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}")  # of Airflow's users and tasks
@@ -90,9 +90,9 @@ def _files(demo: Demo, not_these: Sequence[Path]) -> Iterator[Place]:
 
 
 def _processes(demo: Demo) -> Iterator[Place]:
-    assert demo.process is not None
-    for process in [psutil.Process(demo.process.pid), *leftovers.find(demo.state_dir)]:
-        yield Place(f"{process.name()} {process.pid}", "\0".join(process.cmdline()), "process")
+    for process in demo.processes():
+        with suppress(psutil.NoSuchProcess):  # a task's, that ended meanwhile
+            yield Place(f"{process.name()} {process.pid}", "\0".join(process.cmdline()), "process")
 
 
 def _tables(superuser_dsn: str) -> Iterator[Place]:
