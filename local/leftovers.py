@@ -16,8 +16,11 @@ _ORDERLY_WITHIN_S = 240
 
 
 def mark(state_dir: Path) -> dict[str, str]:
-    """What goes into the environment of every process of the demo of this folder."""
-    return {MARK: str(state_dir.resolve())}
+    """What goes into the environment of every process of the demo of this folder.
+
+    SPT_NOENV: else setproctitle, by which Airflow names its API server, writes the name over the environment.
+    """
+    return {MARK: str(state_dir.resolve()), "SPT_NOENV": "1"}
 
 
 def find(state_dir: Path) -> list[psutil.Process]:
