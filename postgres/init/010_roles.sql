@@ -5,7 +5,7 @@ do $$
 declare
     role text;
 begin
-    foreach role in array array['crypto_reader', 'crypto_writer', 'crypto_monitor'] loop
+    foreach role in array array['crypto_reader', 'crypto_writer', 'crypto_monitor', 'crypto_definer'] loop
         if not exists (select from pg_roles where rolname = role) then
             execute format('create role %I nologin', role);
         end if;
@@ -15,3 +15,4 @@ end $$;
 comment on role crypto_reader is 'People: reads everything, changes nothing';
 comment on role crypto_writer is 'The Spark job: merges trades into bars and coverage';
 comment on role crypto_monitor is 'Airflow: confirms, forgets, keeps gaps, alerts and candles';
+comment on role crypto_definer is 'Nobody: the functions that change bars for the monitor run with its rights';

@@ -26,7 +26,7 @@ end $$;
 
 revoke create on schema public from public;
 revoke all on all functions in schema public from public;
-revoke all on all tables in schema public from public, crypto_reader, crypto_writer, crypto_monitor;
+revoke all on all tables in schema public from public, crypto_reader, crypto_writer, crypto_monitor, crypto_definer;
 
 grant select on all tables in schema public to crypto_reader;
 grant execute on function
@@ -61,5 +61,25 @@ grant execute on function
     pg_advisory_unlock(bigint),
     pg_advisory_xact_lock(int, int)
 to crypto_monitor;
+
+-- The monitor changes bars and coverage through functions, which run with the rights of a role that has just these,
+-- and not with those of the superuser who made them. Who is none made them with his own.
+grant select, insert, update on coverage to crypto_definer;
+grant select, update, delete on trades_1min_agg to crypto_definer;
+grant execute on function
+    lock_bars(),
+    mark_proven(text, text, int8multirange),
+    pg_advisory_xact_lock(bigint)
+to crypto_definer;
+do $$
+declare
+    func regprocedure;
+begin
+    if (select rolsuper from pg_roles where rolname = current_user) then
+        for func in select oid from pg_proc where prosecdef and pronamespace = 'public'::regnamespace loop
+            execute format('alter function %s owner to crypto_definer', func);
+        end loop;
+    end if;
+end $$;
 
 commit;

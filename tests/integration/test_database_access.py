@@ -323,11 +323,24 @@ def test_airflows_own_user_owns_his_database_and_nothing_of_the_server(
     assert refuses(AIRFLOW, told), told
 
 
-def test_functions_that_run_with_their_owners_rights_pin_their_search_path(setup: Setup) -> None:
-    definers = _rows(setup.superuser, "select proname, proconfig from pg_proc where prosecdef and pronamespace = "
-                     "'public'::regnamespace order by proname")  # fmt: skip
+def test_functions_that_run_with_their_owners_rights_have_few_and_pin_their_search_path(setup: Setup) -> None:
+    definers = _rows(
+        setup.superuser,
+        "select proname, pg_get_userbyid(proowner), proconfig from pg_proc "
+        "where prosecdef and pronamespace = 'public'::regnamespace order by proname",
+    )
     assert definers == [
-        (name, ["search_path=public, pg_temp"]) for name in ("close_wanted", "confirm", "forget", "open_wanted")
+        (name, "crypto_definer", ["search_path=public, pg_temp"])
+        for name in ("close_wanted", "confirm", "forget", "open_wanted")
+    ]
+    rights = _rows(
+        setup.superuser,
+        "select table_name, array_agg(lower(privilege_type) order by privilege_type) "
+        "from information_schema.role_table_grants where grantee = 'crypto_definer' group by 1 order by 1",
+    )
+    assert rights == [
+        ("coverage", ["insert", "select", "update"]),
+        ("trades_1min_agg", ["delete", "select", "update"]),
     ]
 
 
