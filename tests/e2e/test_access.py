@@ -52,10 +52,15 @@ class Door:
         """The status of each route that is not open to anyone, asked with these headers."""
         with httpx.Client(base_url=self.url, headers=headers, timeout=60) as client:
             return {
-                (method, path): client.request(method, re.sub(r"{[^}]*}", "1", path)).status_code
+                (method, path): client.request(method, _filled(path)).status_code
                 for method, path in self.routes
                 if path not in OPEN
             }
+
+
+def _filled(path: str) -> str:
+    """A path with values for its names; of a DAG that is there."""
+    return re.sub(r"{[^}]*}", "1", path.replace("{dag_id}", "crypto_pipeline_audit_dag"))
 
 
 @pytest.fixture(scope="module")
@@ -92,16 +97,21 @@ def test_airflow_answers_to_no_token_that_is_not_its_own(door: Door) -> None:
 
 def test_a_user_who_may_only_look_changes_nothing_and_gets_no_connection(door: Door) -> None:
     """The product has one user, the admin; others whom an operator adds are held to their role."""
-    headers = {"Authorization": f"Bearer {door.tokens['viewer']}"}
-    answered = {route: status for route, status in door.ask(**headers).items() if status not in REFUSED}
-    changed = {
-        (method, path)
-        for method, path in answered
-        if method in ("PUT", "PATCH", "DELETE")
-        or (method == "POST" and not path.endswith(("/list", "/favorite", "/unfavorite")))
+    answered = door.ask(Authorization=f"Bearer {door.tokens['viewer']}")
+    # what may be done: to search, to mark a DAG as one's favorite, to renew one's login
+    own = ("/list", "/favorite", "/unfavorite", "/ui/auth/token")
+    changing = {
+        (method, path): status
+        for (method, path), status in answered.items()
+        if method not in ("GET", "HEAD") and not path.endswith(own)
     }
-    told = {(method, path) for method, path in answered if path.startswith(("/execution", "/api/v2/connections"))}
-    assert (changed, told) == (set(), set())
+    closed = {
+        (method, path): status
+        for (method, path), status in answered.items()
+        if path.startswith(("/execution", "/api/v2/connections", "/api/v2/variables"))
+    }
+    assert {route: status for route, status in {**changing, **closed}.items() if status < 400} == {}
+    assert sum(status in REFUSED for status in changing.values()) > len(changing) * 0.8
 
 
 def test_everything_listens_on_loopback_only(demo: Demo) -> None:

@@ -1,6 +1,7 @@
 """Where a running demo shows something, and which of its secrets stand there."""
 
 import json
+import os
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -84,9 +85,16 @@ def places(demo: Demo, not_these: Sequence[Path]) -> Iterator[Place]:
 
 
 def _files(demo: Demo, not_these: Sequence[Path]) -> Iterator[Place]:
-    for path in sorted([demo.state_dir.parent / "output", *demo.state_dir.rglob("*")]):
-        if path.is_file() and path not in not_these and "postgres" not in path.parts:
-            yield Place(str(path.relative_to(demo.state_dir.parent)), path.read_bytes().decode("latin-1"), "file")
+    """All but the data of Postgres, whose tables are looked at instead."""
+    found = [demo.state_dir.parent / "output"]
+    for folder, _, names in os.walk(demo.state_dir):
+        found += [Path(folder) / name for name in names if "postgres" not in Path(folder).parts]
+    for path in found:
+        if path.is_file() and path not in not_these:
+            with suppress(FileNotFoundError):  # of a batch that has ended
+                yield Place(
+                    str(path.relative_to(demo.state_dir.parent)), path.read_bytes().decode("latin-1"), "file"
+                )
 
 
 def _processes(demo: Demo) -> Iterator[Place]:
@@ -125,7 +133,7 @@ def _spark_pages(client: httpx.Client, demo: Demo) -> list[str]:
 
 
 def _crawled(client: httpx.Client, kind: str, begins: Sequence[str]) -> Iterator[Place]:
-    """These pages, and those of the same servers that they lead to."""
+    """These pages, and those of the same servers that they lead to; not those by which Spark ends something."""
     servers = {urlsplit(url).netloc for url in begins}
     waiting, known = deque(begins), set(begins)
     while waiting and len(known) < _MOST_PAGES:
@@ -134,7 +142,8 @@ def _crawled(client: httpx.Client, kind: str, begins: Sequence[str]) -> Iterator
         yield Place(url, answer.text, kind)
         for link in re.findall(r"""(?:href|src)=["']([^"'#]+)""", answer.text):
             found = urljoin(str(answer.url), link.replace("&amp;", "&"))
-            if urlsplit(found).netloc in servers and "/static/" not in found and found not in known:
+            passed_over = "/static/" in found or "/kill" in found
+            if urlsplit(found).netloc in servers and not passed_over and found not in known:
                 known.add(found)
                 waiting.append(found)
 
@@ -147,19 +156,23 @@ def _airflow_pages(demo: Demo) -> Iterator[Place]:
             yield Place(path, client.get(path, params=params).text, "airflow page")
 
         for path in ("config", "connections", "variables", "plugins", "providers", "jobs", "eventLogs", "pools"):
-            yield from page(path, limit=500) if path != "config" else page(path)
+            yield from page(path, limit=100)
         for path in ("importErrors", "dagWarnings", "dagStats", "assets/events", "monitor/health"):
             yield from page(path)
         for name in ("crypto_pipeline_postgres", "crypto_pipeline_spark", "smtp_default"):
             yield from page(f"connections/{name}")
-        runs = client.get("dags/~/dagRuns", params={"limit": 200}).raise_for_status().json()["dag_runs"]
+        runs = (
+            client.get("dags/~/dagRuns", params={"limit": 100, "order_by": "-id"})
+            .raise_for_status()
+            .json()["dag_runs"]
+        )
         for dag_id in {run["dag_id"] for run in runs}:
             for path in (f"dags/{dag_id}/details", f"dags/{dag_id}/tasks", f"dagSources/{dag_id}"):
                 yield from page(path)
         for run in runs:
             instances = f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances"
-            listed = client.get(instances, params={"limit": 500}).raise_for_status().json()["task_instances"]
-            yield from page(instances, limit=500)
+            listed = client.get(instances, params={"limit": 100}).raise_for_status().json()["task_instances"]
+            yield from page(instances, limit=100)
             for task in listed:
                 one = f"{instances}/{task['task_id']}"
                 mapped = {"map_index": task["map_index"]}
