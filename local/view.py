@@ -67,8 +67,8 @@ def read(dsn: str, symbols: Sequence[tuple[str, str]]) -> list[Row]:
                 rows |= {(row[0], row[1]): Row(*row) for row in cursor.fetchall()}
         finally:
             connection.close()
-    except psycopg2.OperationalError:
-        pass  # its process is started again, and seen in `states`
+    except (psycopg2.OperationalError, psycopg2.InterfaceError):
+        pass  # it went away, maybe in the middle; its process is started again, and seen in `states`
     return [rows[key] for key in sorted(rows)]
 
 

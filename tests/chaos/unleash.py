@@ -128,6 +128,8 @@ def _strike(
     try:
         for planned in plan:
             pass_time(planned.at_s)
+            if ground.demo.has_ended():
+                raise AssertionError(f"the demo ended by itself: {ground.demo.output[-2000:]}")
             site = Site(ground, Random(f"{seed}:{planned.number}:{planned.name}"))
             ongoing.append(_begin(planned, site, faults[planned.name]))
         pass_time(length_s)
