@@ -8,6 +8,7 @@ import sys
 from typing import Any, Literal
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 
 
 def configure_logging(form: Literal["console", "json"], level: str) -> None:
@@ -23,10 +24,14 @@ def configure_logging(form: Literal["console", "json"], level: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+    # Tracebacks without the values of variables, which structlog shows in both forms unless told otherwise: among
+    # them are passwords, and these logs are mailed.
+    as_fields = ExceptionDictTransformer(show_locals=False)
+    as_text = structlog.dev.plain_traceback
     renderer: list[Any] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [structlog.processors.ExceptionRenderer(as_fields), structlog.processors.JSONRenderer()]
         if form == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=as_text)]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
