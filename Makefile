@@ -4,6 +4,7 @@ STATE := .state
 VENV := $(STATE)/venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+FUZZ_INSTALLED := $(VENV)/fuzz-installed
 # Airflow has an environment of its own: the Spark provider's pyspark-client overwrites files of pyspark.
 AIRFLOW_VENV := $(STATE)/airflow-venv
 AIRFLOW_PYTHON := $(AIRFLOW_VENV)/bin/python
@@ -34,7 +35,7 @@ psql: ## open the running demo's database, read-only
 
 .PHONY: test
 test: lint test-dags ## lint, then all tests but the slow ones: under 25 minutes on 2 cores
-	$(BIN)/python -m pytest -m 'not slow' tests/unit tests/integration tests/e2e
+	$(BIN)/python -m pytest -m 'not slow' tests/unit tests/fuzz tests/integration tests/e2e
 
 .PHONY: test-faults
 test-faults: $(INSTALLED) $(AIRFLOW_INSTALLED) ## the slow tests: the DAGs in a real Airflow, and every part of it killed
@@ -61,6 +62,15 @@ test-chaos: $(INSTALLED) $(AIRFLOW_INSTALLED) ## a chaos of 3 minutes, always th
 .PHONY: soak
 soak: $(INSTALLED) $(AIRFLOW_INSTALLED) ## let the demo work for MINUTES at RATE, and see that nothing grows; report in docs/chaos
 	SOAK_MINUTES=$(MINUTES) SOAK_SYMBOLS=$(SYMBOLS) SOAK_RATE=$(RATE) $(BIN)/python -m pytest -m slow tests/chaos/test_soak.py
+
+# Of the fuzzers: how many inputs, and how many messages to the kernel.
+INPUTS := 10000000
+MESSAGES := 1000000
+
+.PHONY: fuzz
+fuzz: $(FUZZ_INSTALLED) ## look for inputs that break adapters, wire form or kernel: INPUTS, MESSAGES, SEED; half an hour
+	cd tests && for target in binance kucoin wire; do ../$(BIN)/python -m fuzz.run $$target $$(($(INPUTS) / 3 + 1)) $(SEED) || exit; done
+	cd tests && ../$(BIN)/python -m fuzz.run kernel $(MESSAGES) $(SEED)
 
 .PHONY: test-compose
 test-compose: $(INSTALLED) ## the containers, brought up for real, killed and upgraded: needs Docker; half an hour
@@ -96,6 +106,7 @@ requirements: $(INSTALLED) ## pin what pyproject.toml asks for; UPGRADE=--upgrad
 	$(BIN)/uv pip compile pyproject.toml --extra producer --constraint requirements/dev.txt --output-file requirements/producer.txt $(COMPILE)
 	$(BIN)/uv pip compile pyproject.toml --extra producer --extra spark --constraint requirements/dev.txt --output-file requirements/spark.txt $(COMPILE)
 	$(BIN)/uv pip compile pyproject.toml --extra exchange --constraint requirements/dev.txt --output-file requirements/exchange.txt $(COMPILE)
+	$(BIN)/uv pip compile pyproject.toml --extra fuzz --constraint requirements/dev.txt --output-file requirements/fuzz.txt $(COMPILE)
 	$(BIN)/uv pip compile pyproject.toml --extra airflow --output-file requirements/airflow.txt $(UPGRADE) $(COMPILE)
 
 # The tool has an environment of its own: its packages are none of the product's. It says "not found" of every package
@@ -127,6 +138,10 @@ $(INSTALLED): requirements/dev.txt pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(FUZZ_INSTALLED): requirements/fuzz.txt $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
 	@touch $@
 
 .PHONY: airflow-environment

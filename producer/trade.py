@@ -19,10 +19,15 @@ MAX_AHEAD_US = 10_000_000  # how far the exchange's clock may be ahead of ours
 MIN_TRADED_AT_US = 1_262_304_000_000_000  # 2010-01-01; below it the unit is wrong
 MAX_TRADED_AT_US = 4_102_444_800_000_000  # 2100-01-01; from it on the unit is wrong
 
+_MAX_DEPTH = 64  # levels of JSON in each other; without a bound it would be that of the reader's stack
+
 _T = TypeVar("_T", str, int)
 
 # Up to 20 integer and 18 fraction digits, plain notation.
 _NUMBER = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,18})?")
+# A JSON string; what opens or closes an array or object.
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BRACKET = re.compile(r"[\[\]{}]")
 # Letters and digits of any script, upper case where the script has cases, one hyphen.
 _SYMBOL = re.compile(r"[^\W_]{1,20}-[^\W_]{1,20}")
 
@@ -84,8 +89,12 @@ def from_wire(value: bytes | None) -> Trade:
     if value is None:
         raise MalformedTrade("no value")
     try:
-        fields = json.loads(value.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant)
-    except (RecursionError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        text = value.decode()
+        _refuse_deep(text)
+        fields = _json.decode(text)
+    except UnicodeDecodeError as error:
+        raise MalformedTrade("not JSON: not UTF-8") from error
+    except json.JSONDecodeError as error:
         raise MalformedTrade("not JSON") from error
     except MalformedTrade:
         raise
@@ -145,10 +154,24 @@ def is_symbol(text: str) -> bool:
 
 
 def _plain(trade: Trade, name: Literal["price", "quantity"]) -> str:
-    text = format(getattr(trade, name), "f")
-    if not _NUMBER.fullmatch(text):
-        raise MalformedTrade(f"{trade.exchange} {trade.symbol} {trade.trade_id}: {name} malformed: {text[:60]!a}")
-    return text
+    number: Decimal = getattr(trade, name)
+    text = str(number)
+    if _NUMBER.fullmatch(text):
+        return text
+    # an exponent; a large one is not spelled out, it may be a gigabyte of zeros
+    if -18 <= number.adjusted() < 20 and _NUMBER.fullmatch(plain := format(number, "f")):
+        return plain
+    raise MalformedTrade(f"{trade.exchange} {trade.symbol} {trade.trade_id}: {name} malformed: {text[:60]!a}")
+
+
+def _refuse_deep(text: str) -> None:
+    if text.count("[") + text.count("{") <= _MAX_DEPTH:
+        return
+    depth = 0
+    for bracket in _BRACKET.findall(_STRING.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > _MAX_DEPTH:
+            raise MalformedTrade(f"not JSON: nested deeper than {_MAX_DEPTH} levels")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -160,6 +183,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise MalformedTrade(f"not JSON: {name}")
+
+
+# made once: that takes as long as reading a message with it
+_json = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
 
 
 def _field(fields: dict[str, Any], name: str, kind: type[_T]) -> _T:

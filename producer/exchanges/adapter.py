@@ -5,14 +5,25 @@ control events come out; over REST, requests come out and answers go in. An exch
 never leaves its adapter.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from importlib import import_module
+from reprlib import Repr
 from typing import Any, Protocol, cast
 
 from producer.trade import Trade
+
+_DECIMAL = re.compile(r"-?[0-9]{1,60}(?:\.[0-9]{1,60})?(?:[eE][+-]?[0-9]{1,2})?")
+_DIGITS = re.compile(r"[0-9]{1,19}")
+_COUNT = re.compile(r"[0-9]{1,9}")
+
+# Python's own repr fails on what is nested deeper than its stack
+_BRIEF = Repr()
+_BRIEF.maxlevel, _BRIEF.maxdict, _BRIEF.maxlist = 3, 10, 5
+_BRIEF.maxstring = _BRIEF.maxlong = _BRIEF.maxother = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +229,10 @@ class Adapter(Protocol):
         """One call that names the newest trade id of all these symbols, or None where there is no such call."""
 
     def read_newest(self, symbols: Sequence[str], answer: Any) -> dict[str, Newest]:
-        """The newest trade of each of these symbols that the answer names."""
+        """The newest trade of each of these symbols that the answer names.
+
+        Raises ValueError where the answer is not understood.
+        """
 
     def time_request(self) -> Request:
         """The call that tells the exchange's time."""
@@ -242,7 +256,34 @@ def adapter_of(exchange: str) -> Adapter:
 
 
 def exact(text: Any) -> Decimal:
-    """The decimal that a JSON string spells. Raises TypeError for a JSON number: that has been through a float."""
+    """The decimal that a JSON string spells.
+
+    Raises TypeError for a JSON number, which has been through a float; ValueError for anything else that is no
+    decimal, also for one whose exponent would make it a gigabyte of zeros, and for what Python alone reads as a
+    number (`1_0`, ` 1`, digits of other scripts).
+    """
     if type(text) is not str:
-        raise TypeError(f"no decimal string: {text!r}")
+        raise TypeError(f"no decimal string: {shown(text)}")
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError(f"no decimal: {shown(text)}")
     return Decimal(text)
+
+
+def whole(value: Any) -> int:
+    """The integer that a JSON number is, or that the digits of a string spell. Raises TypeError for all else."""
+    if type(value) is int:
+        return value
+    if type(value) is str and _DIGITS.fullmatch(value):
+        return int(value)
+    raise TypeError(f"no integer: {shown(value)}")
+
+
+def counted(headers: Mapping[str, str], name: str) -> int | None:
+    """The count that a header holds; None where it is not there, or holds anything else."""
+    told = headers.get(name, "")
+    return int(told) if _COUNT.fullmatch(told) else None
+
+
+def shown(value: Any) -> str:
+    """The beginning of what an exchange sent, for people: short however large it is or deep its JSON."""
+    return (value if type(value) is str else _BRIEF.repr(value))[:200]

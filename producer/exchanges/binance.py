@@ -6,7 +6,6 @@ are consecutive: so they were in every recording checked, though the docs do not
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from decimal import InvalidOperation
 from typing import Any
 
 import orjson
@@ -26,7 +25,10 @@ from producer.exchanges.adapter import (
     Request,
     Session,
     Unknown,
+    counted,
     exact,
+    shown,
+    whole,
 )
 from producer.trade import Trade
 
@@ -77,8 +79,8 @@ class BinanceSession:
         if kind == "trade":
             try:
                 return [self._trade(data, received_at_us)]
-            except (KeyError, TypeError, ValueError, InvalidOperation) as error:
-                return [Rejected(f"binance: not a trade ({error!r}): {frame[:300]!r}")]
+            except (KeyError, TypeError, ValueError) as error:
+                return [Rejected(f"binance: not a trade ({shown(error)}): {frame[:300]!r}")]
         return [_control(message, kind)]
 
     def _trade(self, data: dict[str, Any], received_at_us: int) -> Trade:
@@ -125,7 +127,7 @@ def read_first_id(symbol: str, answer: Any) -> int | None:
         return next((first_id for row in answer if (first_id := _id(row["f"])) >= 0), None)
     except (KeyError, TypeError) as error:
         raise ValueError(
-            f"binance {symbol}: aggregates not understood ({error!r}): {str(answer)[:200]}"
+            f"binance {symbol}: aggregates not understood ({shown(error)}): {shown(answer)}"
         ) from error
 
 
@@ -151,8 +153,8 @@ def read_trades(symbol: str, answer: Any, received_at_us: int) -> list[Trade]:
             )
             for row in sorted(answer, key=lambda row: row["id"])
         ]
-    except (KeyError, TypeError, ValueError, InvalidOperation) as error:
-        raise ValueError(f"binance {symbol}: trades not understood ({error!r}): {str(answer)[:200]}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"binance {symbol}: trades not understood ({shown(error)}): {shown(answer)}") from error
 
 
 def candles_request(symbol: str, from_us: int, until_us: int) -> Request:
@@ -185,8 +187,8 @@ def read_candles(symbol: str, answer: Any) -> list[Candle]:
             )
             for row in answer
         ]
-    except (IndexError, KeyError, TypeError, ValueError, InvalidOperation) as error:
-        raise ValueError(f"binance {symbol}: klines not understood ({error!r}): {str(answer)[:200]}") from error
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"binance {symbol}: klines not understood ({shown(error)}): {shown(answer)}") from error
 
 
 def trades_file(symbol: str, day: date) -> str | None:
@@ -195,21 +197,23 @@ def trades_file(symbol: str, day: date) -> str | None:
 
 def read_trades_row(symbol: str, row: Sequence[str], received_at_us: int) -> Trade:
     try:
-        trade_id, price, quantity, _, time, buyer_is_maker, *_ = row
+        trade_id_text, price, quantity, _, time, buyer_is_maker, *_ = row
         return Trade(
             "binance",
             symbol,
-            int(trade_id),
-            int(trade_id) - 1 if int(trade_id) else None,
+            trade_id := whole(trade_id_text),
+            trade_id - 1 if trade_id else None,
             exact(price),
             exact(quantity),
             _taker_side(_BOOLEANS[buyer_is_maker.lower()]),
-            _us(int(time)),
+            _us(whole(time)),
             received_at_us,
             "rest",
         )
-    except (KeyError, ValueError, InvalidOperation) as error:
-        raise ValueError(f"binance {symbol}: row of trades not understood ({error!r}): {list(row)}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"binance {symbol}: row of trades not understood ({shown(error)}): {shown(list(row))}"
+        ) from error
 
 
 def candles_file(symbol: str, day: date) -> str | None:
@@ -219,9 +223,11 @@ def candles_file(symbol: str, day: date) -> str | None:
 def read_candles_row(symbol: str, row: Sequence[str]) -> Candle:
     try:
         # the fields of the REST answer, there with the time and the count as numbers
-        fields = [int(field) if place in (0, 8) else field for place, field in enumerate(row)]
-    except ValueError as error:
-        raise ValueError(f"binance {symbol}: row of klines not understood ({error!r}): {list(row)}") from error
+        fields = [whole(field) if place in (0, 8) else field for place, field in enumerate(row)]
+    except TypeError as error:
+        raise ValueError(
+            f"binance {symbol}: row of klines not understood ({shown(error)}): {shown(list(row))}"
+        ) from error
     return read_candles(symbol, [fields])[0]
 
 
@@ -234,9 +240,9 @@ def newest_request(symbols: Sequence[str]) -> Request | None:
 def read_newest(symbols: Sequence[str], answer: Any) -> dict[str, Newest]:
     rows: Iterable[Any] = [answer] if isinstance(answer, dict) else answer
     try:
-        last_ids = {row["symbol"]: row["lastId"] for row in rows}
+        last_ids = {row["symbol"]: _id(row["lastId"]) for row in rows}
     except (KeyError, TypeError) as error:
-        raise ValueError(f"binance: tickers not understood ({error!r}): {str(answer)[:200]}") from error
+        raise ValueError(f"binance: tickers not understood ({shown(error)}): {shown(answer)}") from error
     found = {symbol: last_ids.get(_native(symbol), -1) for symbol in symbols}
     return {symbol: Newest(last_id, None) for symbol, last_id in found.items() if last_id >= 0}
 
@@ -256,18 +262,16 @@ def read_refusal(status: int, answer: Any) -> Refusal | None:
     if status < 400:
         return None
     told = isinstance(answer, dict) and "code" in answer
-    reason = f"{answer['code']} {answer.get('msg', '')}" if told else f"HTTP {status}"
+    reason = f"{shown(answer['code'])} {shown(answer.get('msg', ''))}" if told else f"HTTP {status}"
     return Refusal(reason, retryable=status in (408, 418, 429) or status >= 500)
 
 
 def used_weight(headers: Mapping[str, str]) -> int | None:
-    used = headers.get("x-mbx-used-weight-1m", "")
-    return int(used) if used.isdecimal() else None
+    return counted(headers, "x-mbx-used-weight-1m")
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    told = headers.get("retry-after", "")
-    return float(told) if told.isdecimal() else None
+    return counted(headers, "retry-after")
 
 
 def _native(symbol: str) -> str:
@@ -278,21 +282,21 @@ def _control(message: dict[str, Any], kind: Any) -> Event:
     if kind == "serverShutdown" or message.get("stream") == "!serverShutdown":
         return ClosingSoon()
     if "result" in message:
-        return Acknowledged(f"request {message.get('id')}")
+        return Acknowledged(f"request {shown(message.get('id'))}")
     if "code" in message or "error" in message:
-        return Refused(f"binance: {message}")
-    return Unknown(f"binance: {str(message)[:200]}")
+        return Refused(f"binance: {shown(message)}")
+    return Unknown(f"binance: {shown(message)}")
 
 
 def _taker_side(buyer_is_maker: Any) -> Any:
     if not isinstance(buyer_is_maker, bool):
-        raise TypeError(f"buyer-is-maker is no boolean: {buyer_is_maker!r}")
+        raise TypeError(f"buyer-is-maker is no boolean: {shown(buyer_is_maker)}")
     return "sell" if buyer_is_maker else "buy"
 
 
 def _id(value: Any) -> int:
     if type(value) is not int:
-        raise TypeError(f"no integer: {value!r}")
+        raise TypeError(f"no integer: {shown(value)}")
     return value
 
 

@@ -5,9 +5,9 @@ A trade's id is its `sequence`, which grows with steps: ids alone cannot show th
 attests instead what came just before it on the same connection, or on the same REST page.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from decimal import InvalidOperation
 from itertools import count
 from typing import Any
 
@@ -27,7 +27,10 @@ from producer.exchanges.adapter import (
     Request,
     Session,
     Unknown,
+    counted,
     exact,
+    shown,
+    whole,
 )
 from producer.trade import MAX_ATTESTED, Trade
 
@@ -47,6 +50,7 @@ CANDLES_PER_PAGE = 1500
 
 _MATCHES = "/market/match:"
 _GOOD = "200000"
+_WS_URL = re.compile(r"wss?://[!-~]{1,5000}")
 
 
 class KucoinSession:
@@ -89,17 +93,17 @@ class KucoinSession:
         if kind == "message" and message.get("subject") == "trade.l3match":
             try:
                 return [self._trade(message["data"], received_at_us)]
-            except (KeyError, TypeError, ValueError, InvalidOperation) as error:
-                symbol = str(message.get("topic")).removeprefix(_MATCHES)
+            except (KeyError, TypeError, ValueError) as error:
+                symbol = shown(message.get("topic")).removeprefix(_MATCHES)
                 self._attest_nothing([symbol] if symbol in self._last_ids else self._last_ids)
-                return [Rejected(f"kucoin: not a trade ({error!r}): {frame[:300]!r}")]
+                return [Rejected(f"kucoin: not a trade ({shown(error)}): {frame[:300]!r}")]
         if kind == "welcome":
             return [Ready()]
         if kind in ("ack", "pong"):
             return [Acknowledged(kind)]
         if kind == "error":
-            return [Refused(f"kucoin: {message.get('code')} {message.get('data')}")]
-        return [Unknown(f"kucoin: {str(message)[:200]}")]
+            return [Refused(f"kucoin: {shown(message.get('code'))} {shown(message.get('data'))}")]
+        return [Unknown(f"kucoin: {shown(message)}")]
 
     def _attest_nothing(self, symbols: Iterable[str]) -> None:
         """A frame that was not understood may have held a trade of these: none is attested to follow the last."""
@@ -121,9 +125,12 @@ def ticket_request() -> Request | None:
 def websocket_url(base_url: str | None, ticket: Any, symbols: Sequence[str], connect_id: str) -> str:
     try:
         token, endpoint = ticket["data"]["token"], ticket["data"]["instanceServers"][0]["endpoint"]
+        url = _WS_URL.fullmatch(f"{base_url or endpoint}?token={token}&connectId={connect_id}")
     except (IndexError, KeyError, TypeError) as error:
-        raise ValueError(f"kucoin: token not understood ({error!r}): {str(ticket)[:200]}") from error
-    return f"{base_url or endpoint}?token={token}&connectId={connect_id}"
+        raise ValueError(f"kucoin: token not understood ({shown(error)}): {shown(ticket)}") from error
+    if url is None or type(token) is not str:
+        raise ValueError(f"kucoin: token not understood (no WebSocket address): {shown(ticket)}")
+    return url[0]
 
 
 def session(symbols: Sequence[str]) -> Session:
@@ -149,11 +156,11 @@ def recent_trades_request(symbol: str) -> Request:
 def read_trades(symbol: str, answer: Any, received_at_us: int) -> list[Trade]:
     trades: list[Trade] = []
     try:
-        for row in sorted(answer["data"], key=lambda row: int(row["sequence"])):
+        for row in sorted(answer["data"], key=lambda row: whole(row["sequence"])):
             last_id = trades[-1].trade_id if trades else None
             trades.append(_trade(symbol, row, last_id, received_at_us, "rest"))
-    except (KeyError, TypeError, ValueError, InvalidOperation) as error:
-        raise ValueError(f"kucoin {symbol}: trades not understood ({error!r}): {str(answer)[:200]}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"kucoin {symbol}: trades not understood ({shown(error)}): {shown(answer)}") from error
     return trades
 
 
@@ -174,7 +181,7 @@ def read_candles(symbol: str, answer: Any) -> list[Candle]:
             Candle(
                 "kucoin",
                 symbol,
-                int(opened_at_s) * 1_000_000,
+                whole(opened_at_s) * 1_000_000,
                 open=exact(open_),
                 high=exact(high),
                 low=exact(low),
@@ -184,8 +191,8 @@ def read_candles(symbol: str, answer: Any) -> list[Candle]:
             )
             for opened_at_s, open_, close, high, low, volume, turnover in reversed(answer["data"])
         ]
-    except (KeyError, TypeError, ValueError, InvalidOperation) as error:
-        raise ValueError(f"kucoin {symbol}: candles not understood ({error!r}): {str(answer)[:200]}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"kucoin {symbol}: candles not understood ({shown(error)}): {shown(answer)}") from error
 
 
 def trades_file(symbol: str, day: date) -> str | None:
@@ -227,25 +234,25 @@ def read_refusal(status: int, answer: Any) -> Refusal | None:
     code = answer.get("code") if isinstance(answer, dict) else None
     if status < 400 and code == _GOOD:
         return None
-    reason = f"{code} {answer.get('msg', '')}" if code else f"HTTP {status}"
+    reason = f"{shown(code)} {shown(answer.get('msg', ''))}" if code else f"HTTP {status}"
     return Refusal(reason, retryable=code == "429000" or status in (408, 429) or status >= 500)
 
 
 def used_weight(headers: Mapping[str, str]) -> int | None:
-    limit, remaining = headers.get("gw-ratelimit-limit", ""), headers.get("gw-ratelimit-remaining", "")
-    return int(limit) - int(remaining) if limit.isdecimal() and remaining.isdecimal() else None
+    limit, remaining = counted(headers, "gw-ratelimit-limit"), counted(headers, "gw-ratelimit-remaining")
+    return None if limit is None or remaining is None else limit - remaining
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     # told with every answer, and of meaning only to a refused caller: milliseconds until the window ends
-    told = headers.get("gw-ratelimit-reset", "")
-    return int(told) / 1000 if told.isdecimal() else None
+    told = counted(headers, "gw-ratelimit-reset")
+    return None if told is None else told / 1000
 
 
 def _trade(symbol: str, row: dict[str, Any], last_id: int | None, received_at_us: int, source: Any) -> Trade:
-    trade_id = int(row["sequence"])
+    trade_id = whole(row["sequence"])
     if row["side"] not in ("buy", "sell"):
-        raise ValueError(f"side is neither buy nor sell: {row['side']!r}")
+        raise ValueError(f"side is neither buy nor sell: {shown(row['side'])}")
     attested = last_id is not None and trade_id - MAX_ATTESTED <= last_id < trade_id
     return Trade(
         "kucoin",
@@ -255,7 +262,7 @@ def _trade(symbol: str, row: dict[str, Any], last_id: int | None, received_at_us
         exact(row["price"]),
         exact(row["size"]),
         row["side"],
-        int(row["time"]) // 1000,  # nanoseconds, a string over WebSocket and a number over REST
+        whole(row["time"]) // 1000,  # nanoseconds, a string over WebSocket and a number over REST
         received_at_us,
         source,
     )

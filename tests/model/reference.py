@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from itertools import pairwise
+from typing import Any
 
 from model.market import MINUTE_US
 
@@ -99,6 +100,37 @@ def multirange(ids: Iterable[int]) -> str:
         else:
             ranges.append([trade_id, trade_id + 1])
     return "{" + ",".join(f"[{lowest},{end})" for lowest, end in ranges) + "}"
+
+
+def merged(rows: Iterable[Mapping[str, Any]]) -> dict[int, Bar]:
+    """The bars of one symbol that the kernel's rows make, of which wide trades come as rows of their own."""
+    by_minute: dict[int, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_minute.setdefault(row["minute"], []).append(row)
+    bars = {}
+    for minute, parts in by_minute.items():
+        parts.sort(key=lambda part: part["first_id"])
+
+        def total(name: str, parts: list[Mapping[str, Any]] = parts) -> Decimal:
+            sum_ = Decimal(0)
+            for part in parts:
+                sum_ = _EXACT.add(sum_, Decimal(part[name]))
+            return sum_
+
+        bars[minute] = Bar(
+            open=Decimal(parts[0]["open"]),
+            high=max(Decimal(part["high"]) for part in parts),
+            low=min(Decimal(part["low"]) for part in parts),
+            close=Decimal(max(parts, key=lambda part: part["last_id"])["close"]),
+            volume=total("volume"),
+            quote_volume=total("quote_volume"),
+            trade_count=sum(part["trades"] for part in parts),
+            taker_buy_volume=total("taker_buy_volume"),
+            taker_buy_quote_volume=total("taker_buy_quote_volume"),
+            first_trade_id=min(part["first_id"] for part in parts),
+            last_trade_id=max(part["last_id"] for part in parts),
+        )
+    return bars
 
 
 def _bar(trades: list[Trade]) -> Bar:

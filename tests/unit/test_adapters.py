@@ -20,6 +20,7 @@ from producer.exchanges.adapter import (
     Request,
     Unknown,
     adapter_of,
+    exact,
 )
 from producer.trade import Trade, from_wire, to_wire
 
@@ -28,6 +29,9 @@ BINANCE_TRADE: dict[str, Any] = {
     "e": "trade", "E": 1672515782136000, "s": "BNBBTC", "t": 12345, "p": "0.00100000", "q": "100.00000000",
     "T": 1672515782136001, "m": True, "M": True,
 }  # fmt: skip
+
+
+MATCH_OF_DEEP = '{"type":"message","subject":"trade.l3match","topic":DEEP,"data":{"symbol":DEEP}}'
 
 
 def combined(data: dict[str, Any]) -> str:
@@ -42,6 +46,43 @@ def test_every_registered_exchange_has_an_adapter_within_its_own_limits(exchange
     assert len(messages) <= adapter.LIMITS.messages.count
     assert adapter.session(symbols).read("not JSON", 0) == [Rejected(f"{exchange}: not a JSON object: 'not JSON'")]
     assert adapter.session(symbols).read("[1]", 0) == [Rejected(f"{exchange}: not a JSON object: '[1]'")]
+
+
+@pytest.mark.parametrize("exchange", sorted(EXCHANGES))
+@pytest.mark.parametrize("frame", ['{"a":DEEP}', '{"code":DEEP}', '{"e":"trade","t":DEEP}', MATCH_OF_DEEP])
+def test_a_deeply_nested_frame_is_odd_and_told_in_short(exchange: str, frame: str) -> None:
+    session = adapter_of(exchange).session(["A-B"])
+    [event] = session.read(frame.replace("DEEP", "[" * 1020 + "9" * 5000 + "]" * 1020), 1)
+    [deep] = session.read(frame.replace("DEEP", "[" * 1000 + "]" * 1000), 1)
+    for told in (event, deep):
+        assert isinstance(told, Rejected | Refused | Unknown)
+        assert len(repr(told)) < 2000
+
+
+@pytest.mark.parametrize("exchange", sorted(EXCHANGES))
+def test_a_deeply_nested_answer_is_not_understood(exchange: str) -> None:
+    deep: list[Any] = []
+    for _ in range(1500):
+        deep = [deep]
+    adapter = adapter_of(exchange)
+    for read in (lambda: adapter.read_trades("A-B", deep, 1), lambda: adapter.read_candles("A-B", deep)):
+        with pytest.raises(ValueError, match=f"{exchange} A-B: .* not understood"):
+            read()
+
+
+@pytest.mark.parametrize("exchange", sorted(EXCHANGES))
+@pytest.mark.parametrize("count", ["9" * 5000, "-1", "1.5", "1_0", "", "\u0663"])
+def test_a_header_that_is_no_count_says_nothing(exchange: str, count: str) -> None:
+    names = ("x-mbx-used-weight-1m", "retry-after", "gw-ratelimit-limit", "gw-ratelimit-remaining")
+    headers = dict.fromkeys((*names, "gw-ratelimit-reset"), count)
+    adapter = adapter_of(exchange)
+    assert (adapter.used_weight(headers), adapter.retry_after_s(headers)) == (None, None)
+
+
+@pytest.mark.parametrize("text", ["1E+999999999", "1e-999999999", "NaN", "Infinity", "1_0", " 1", "1.", "٣", ""])
+def test_what_only_python_reads_as_a_number_is_none(text: str) -> None:
+    with pytest.raises(ValueError, match="no decimal: "):
+        exact(text)
 
 
 class TestBinance:
@@ -160,6 +201,19 @@ class TestBinance:
         with pytest.raises(ValueError, match="time not understood"):
             binance.read_time([])
 
+    @pytest.mark.parametrize("ticker", [{"symbol": "AB", "lastId": "9"}, {"symbol": "AB"}, {"symbol": []}, 1])
+    def test_tickers_that_are_not_understood_say_so(self, ticker: Any) -> None:
+        with pytest.raises(ValueError, match="binance: tickers not understood"):
+            binance.read_newest(["A-B"], [ticker])
+
+    @pytest.mark.parametrize("place", [0, 4])
+    def test_a_row_of_a_file_is_read_as_strictly_as_json(self, place: int) -> None:
+        row = ["7", "0.2", "5", "1.0", "1741046404000", "True", "True"]
+        assert binance.read_trades_row("A-B", row, 1).trade_id == 7
+        row[place] = "1_0"
+        with pytest.raises(ValueError, match="binance A-B: row of trades not understood"):
+            binance.read_trades_row("A-B", row, 1)
+
     @pytest.mark.parametrize(
         ("status", "answer", "refusal"),
         [
@@ -268,6 +322,15 @@ class TestKucoin:
         [event] = kucoin.session(["C-D"]).read(self.frame(10), 1)
         assert isinstance(event, Rejected)
 
+    @pytest.mark.parametrize("field", ["sequence", "time"])
+    @pytest.mark.parametrize("value", [12.7, "12.7", "1_2", " 12", "-12", "٣", "9" * 30, True, None, [12]])
+    def test_no_id_or_time_is_guessed(self, field: str, value: Any) -> None:
+        frame = json.loads(self.frame(10))
+        frame["data"][field] = value
+        [event] = kucoin.session(["A-B"]).read(json.dumps(frame), 1)
+        assert isinstance(event, Rejected)
+        assert "no integer: " in event.reason
+
     def test_a_hundred_symbols_are_subscribed_a_message(self) -> None:
         topics = [
             json.loads(message)["topic"] for message in kucoin.session([f"A{i}-B" for i in range(201)]).subscribe()
@@ -280,6 +343,14 @@ class TestKucoin:
         assert kucoin.websocket_url(None, ticket, ["A-B"], "7") == "wss://x/?token=T&connectId=7"
         with pytest.raises(ValueError, match="kucoin: token not understood"):
             kucoin.websocket_url(None, {"code": "200000"}, ["A-B"], "7")
+
+    @pytest.mark.parametrize(
+        ("token", "endpoint"), [(None, "wss://x/"), ("T", None), ("T", "ftp://x/"), ("T\r\nHost: y", "wss://x/")]
+    )
+    def test_a_ticket_without_an_address_is_not_understood(self, token: Any, endpoint: Any) -> None:
+        ticket = {"data": {"token": token, "instanceServers": [{"endpoint": endpoint}]}}
+        with pytest.raises(ValueError, match="kucoin: token not understood"):
+            kucoin.websocket_url(None, ticket, ["A-B"], "7")
 
     def test_recent_trades_attest_each_other(self) -> None:
         row = {"sequence": "12", "price": "1", "size": "2", "side": "buy", "time": 1545904567062140823}

@@ -68,7 +68,9 @@ def test_an_exponent_is_written_in_plain_notation() -> None:
     assert b'"price":"0.000000010"' in to_wire(replace(TRADE, price=Decimal("1.0E-8")))
 
 
-@pytest.mark.parametrize("price", ["NaN", "Infinity", "-1", "1E+20", "1E-19"])
+@pytest.mark.parametrize(
+    "price", ["NaN", "Infinity", "-1", "1E+20", "1E-19", "1E+999999999", "1E-999999999", "0E+999999999"]
+)
 def test_a_number_the_contract_cannot_hold_is_refused_when_written(price: str) -> None:
     with pytest.raises(MalformedTrade, match=r"binance BTC-USDT 123: price malformed"):
         to_wire(replace(TRADE, price=Decimal(price)))
@@ -80,6 +82,20 @@ def test_other_spellings_and_unknown_fields_are_accepted() -> None:
     assert from_wire(spelled.encode()) == TRADE
 
 
+def test_brackets_in_texts_and_beside_each_other_are_not_deep() -> None:
+    fields = json.loads(WIRE) | {"text": "[" * 100 + '\\"' + "{" * 100, "wide": [[]] * 100, "deep": nested(63)}
+    assert from_wire(json.dumps(fields).encode()) == TRADE
+    with pytest.raises(MalformedTrade, match="not JSON: nested deeper than 64 levels"):
+        from_wire(json.dumps(fields | {"deep": nested(64)}).encode())
+
+
+def nested(levels: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
 def changed(**fields: Any) -> bytes:
     return json.dumps(json.loads(WIRE) | fields).encode()
 
@@ -89,8 +105,9 @@ def changed(**fields: Any) -> bytes:
     [
         (None, "no value"),
         (b"", "not JSON"),
-        (b"\xff\xfe", "not JSON"),
-        (b"[" * 100_000, "not JSON"),
+        (b"\xff\xfe", "not JSON: not UTF-8"),
+        (b"[" * 100_000, "not JSON: nested deeper than 64 levels"),
+        (b'{"a":' * 65 + b"1" + b"}" * 65, "not JSON: nested deeper than 64 levels"),
         (WIRE[:-1], "not JSON"),
         (WIRE + b"x", "not JSON"),
         (WIRE.replace(b":123,", b":0123,"), "not JSON"),
