@@ -25,6 +25,7 @@ T0_US = 1_732_147_200_000_000
 LAST_SYMBOL = "END-USDT"
 
 _SHARES = 2
+_POISON_BYTES = 250  # as long as a trade's message
 _CENT = Decimal("0.01")
 _A_SECOND_US = 1_000_000
 
@@ -36,6 +37,7 @@ class Input:
     span_us: how much of trading it holds.
     duplicated, disordered, late: the share of trades sent twice, of messages up to 5 s behind their time, and of
         those up to an hour behind it.
+    poisoned: how many messages of random bytes stand beside each trade.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Input:
     duplicated: float = 0
     disordered: float = 0
     late: float = 0
+    poisoned: float = 0
 
 
 INPUTS = {
@@ -50,6 +53,8 @@ INPUTS = {
     for one in (
         Input("clean", 660 * _A_SECOND_US),
         Input("adversarial", 7800 * _A_SECOND_US, duplicated=0.01, disordered=0.05, late=0.005),
+        # 10,000 a second beside 50,000 trades
+        Input("poisoned", 660 * _A_SECOND_US, poisoned=0.2),
     )
 }
 
@@ -171,10 +176,15 @@ def _publish(
             yield trade
 
     sender = KafkaProducer(bootstrap_servers=servers, compression_type="gzip", linger_ms=50, batch_size=1 << 17)
-    in_time = keeping(trades(round(messages / (1 + kind.duplicated)), symbols, kind.span_us, seed))
-    for trade in as_sent(in_time, kind, Random(seed)):
+    random = Random(seed)
+    count = round(messages / (1 + kind.duplicated + kind.poisoned))
+    in_time = keeping(trades(count, symbols, kind.span_us, seed))
+    for trade in as_sent(in_time, kind, random):
         key = message_key(trade.exchange, trade.symbol)
-        sender.send(topic, to_wire(trade), key=key, partition=partition_of(trade.symbol, partitions))
+        partition = partition_of(trade.symbol, partitions)
+        sender.send(topic, to_wire(trade), key=key, partition=partition)
+        if random.random() < kind.poisoned:
+            sender.send(topic, random.randbytes(_POISON_BYTES), key=key, partition=partition)
     sender.flush()
     sender.close()
     columns = {

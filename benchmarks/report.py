@@ -159,6 +159,8 @@ def _described(name: str) -> str:
             f", {kind.duplicated:.1%} of the trades sent twice, {kind.disordered:.1%} of the messages up to 5 s "
             f"and {kind.late:.1%} up to an hour late"
         )
+    if kind.poisoned:
+        said += f", beside each thousand trades {kind.poisoned * 1000:.0f} messages of random bytes"
     return said
 
 

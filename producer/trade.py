@@ -2,7 +2,8 @@
 
 Key: `binance:BTC-USDT` in UTF-8, so that a symbol's trades go to one partition. Value: the JSON object that
 `to_wire` writes, fields in the order of `Trade`, no spaces. Readers accept any JSON spelling of it and ignore
-unknown fields; a field that stands twice, a wrong type or a value out of bounds is `MalformedTrade`.
+unknown fields; a field that stands twice, a wrong type or a value out of bounds is `MalformedTrade`. So is what is
+longer than MAX_MESSAGE_BYTES, or nested deeper than 64 levels.
 """
 
 import json
@@ -15,6 +16,7 @@ from producer.exchanges import EXCHANGES
 
 MAX_TRADE_ID = 2**63 - 2  # an id range is half open and must fit in Postgres' bigint
 MAX_ATTESTED = 1_000_000  # ids that one message may account for where ids are not consecutive
+MAX_MESSAGE_BYTES = 16_384  # a trade takes some 250; what is longer is not even parsed
 MAX_AHEAD_US = 10_000_000  # how far the exchange's clock may be ahead of ours
 MIN_TRADED_AT_US = 1_262_304_000_000_000  # 2010-01-01; below it the unit is wrong
 MAX_TRADED_AT_US = 4_102_444_800_000_000  # 2100-01-01; from it on the unit is wrong
@@ -88,6 +90,8 @@ def from_wire(value: bytes | None) -> Trade:
     """The trade that a record's value holds, judged strictly. Raises MalformedTrade with the reason."""
     if value is None:
         raise MalformedTrade("no value")
+    if len(value) > MAX_MESSAGE_BYTES:
+        raise MalformedTrade(f"longer than {MAX_MESSAGE_BYTES} bytes")
     try:
         text = value.decode()
         _refuse_deep(text)
@@ -158,8 +162,8 @@ def _plain(trade: Trade, name: Literal["price", "quantity"]) -> str:
     text = str(number)
     if _NUMBER.fullmatch(text):
         return text
-    # an exponent; a large one is not spelled out, it may be a gigabyte of zeros
-    if -18 <= number.adjusted() < 20 and _NUMBER.fullmatch(plain := format(number, "f")):
+    # an exponent, which may stand for a gigabyte of zeros: a large one is not spelled out
+    if abs(number.adjusted()) < 100 and _NUMBER.fullmatch(plain := format(number, "f")):
         return plain
     raise MalformedTrade(f"{trade.exchange} {trade.symbol} {trade.trade_id}: {name} malformed: {text[:60]!a}")
 

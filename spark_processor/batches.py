@@ -8,9 +8,11 @@ from typing import TypeVar
 import psycopg2
 import pyarrow as pa  # type: ignore[import-untyped]
 import structlog
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F  # noqa: N812 - as everyone writes it
 from tenacity import Retrying, retry_if_exception, sleep_using_event, stop_after_delay, wait_random_exponential
 
+from producer.trade import MAX_MESSAGE_BYTES
 from spark_processor import kernel
 from spark_processor.metrics import Metrics
 from spark_processor.store import Stopped, Store, is_retryable
@@ -49,7 +51,7 @@ class Batches:
             if self._stopping.is_set():
                 return  # the next start reads it again
             try:
-                self._process(messages.select(*kernel.MESSAGE_COLUMNS))
+                self._process(_bounded(messages))
             except Stopped:
                 return
             except Exception as error:
@@ -106,3 +108,19 @@ class Batches:
         self._metrics.postgres_failed()
         _log.warning("the database is away: trying again", error=str(error).strip(), patience_s=self._patience_s)
         return True
+
+
+def _bounded(messages: DataFrame) -> DataFrame:
+    """The columns that the kernel reads, no value longer than it takes to see that it is too long for a trade.
+
+    A batch may hold half a million messages, and the broker takes any of a megabyte.
+    """
+
+    def beginning(name: str, size: int) -> Column:
+        cut = F.substring(name, 1, size)
+        return F.when(F.length(name) > size, cut).otherwise(F.col(name)).alias(name)
+
+    bounds = {"value": MAX_MESSAGE_BYTES + 1, "key": kernel.KEPT_BYTES}
+    return messages.select(
+        *(beginning(name, bounds[name]) if name in bounds else F.col(name) for name in kernel.MESSAGE_COLUMNS)
+    )

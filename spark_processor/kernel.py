@@ -17,6 +17,8 @@ from producer.trade import MAX_AHEAD_US, MAX_ATTESTED, MAX_TRADED_AT_US, MIN_TRA
 from spark_processor.judge import MAX_JUMP, Bounds, Judged, judge
 from spark_processor.order import COLUMNS, order
 
+KEPT_BYTES = 16_384  # of a rejected key or value
+
 MESSAGE_COLUMNS = ("value", "key", "partition", "offset")
 MESSAGES = pa.schema(
     [("value", pa.binary()), ("key", pa.binary()), ("partition", pa.int32()), ("offset", pa.int64())]
@@ -49,7 +51,6 @@ _REJECTED = pa.schema(
 )
 _SEEN = pa.schema([("exchange", pa.string()), ("symbol", pa.string()), ("lo", pa.int64()), ("hi", pa.int64())])
 
-_KEPT_BYTES = 16_384  # of a rejected key or value
 _KEPT_BYTES_A_TASK = 32 << 20  # a flood of rejects is counted to its end, but not kept
 
 
@@ -131,7 +132,7 @@ def _judge_what_is_left(db: duckdb.DuckDBPyConnection, messages: pa.Table, cover
                 trades.append(astuple(verdict))
             elif kept_bytes < _KEPT_BYTES_A_TASK:
                 row = rows[i]
-                key, value = (raw and raw[:_KEPT_BYTES] for raw in (row["key"], row["value"]))
+                key, value = (raw and raw[:KEPT_BYTES] for raw in (row["key"], row["value"]))
                 kept_bytes += len(key or b"") + len(value or b"")
                 rejected.append((row["partition"], row["offset"], key, value, verdict))
             else:

@@ -14,7 +14,9 @@ def main() -> None:
     if exit_code:
         sys.exit(exit_code)
     with psycopg2.connect(JobSettings().postgres_dsn) as connection, connection.cursor() as cursor:
-        cursor.execute("select extract(epoch from committed_at)::float8, messages from batches order by batch_no")
+        cursor.execute(
+            "select extract(epoch from committed_at)::float8, messages - rejected from batches order by batch_no"
+        )
         for ended_at_s, messages in cursor.fetchall():
             tell(ended_at_s, messages)
 

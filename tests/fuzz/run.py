@@ -18,7 +18,7 @@ with atheris.instrument_imports(include=["producer.trade", "producer.exchanges",
 from fuzz.mutate import mutate
 
 FOLDER = Path(__file__).parents[2] / ".state" / "fuzz"
-MAX_BYTES = 4096
+MAX_BYTES = 1024
 
 
 def main() -> None:

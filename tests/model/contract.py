@@ -21,6 +21,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "source": (str,),
 }
 DEEPEST = 64  # levels of objects and arrays
+LONGEST = 16_384  # bytes
 FARTHEST_JUMP = 10**9
 _DIGITS = set("0123456789")
 _YEAR_2010_US = 1_262_304_000_000_000
@@ -34,7 +35,7 @@ class _NotJson(Exception):
 
 def read(value: bytes | None) -> Trade | None:
     """The trade that a message is; None if it is none."""
-    fields = None if value is None else _object(value)
+    fields = None if value is None or len(value) > LONGEST else _object(value)
     if fields is None or any(type(fields.get(name, ...)) not in kinds for name, kinds in FIELDS.items()):
         return None
     trade = Trade(

@@ -66,6 +66,7 @@ def test_a_trade_survives_the_way_there_and_back(trade: Trade) -> None:
 def test_an_exponent_is_written_in_plain_notation() -> None:
     assert b'"price":"1000"' in to_wire(replace(TRADE, price=Decimal("1E+3")))
     assert b'"price":"0.000000010"' in to_wire(replace(TRADE, price=Decimal("1.0E-8")))
+    assert b'"price":"0"' in to_wire(replace(TRADE, price=Decimal("0E+54")))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,8 @@ def changed(**fields: Any) -> bytes:
         (None, "no value"),
         (b"", "not JSON"),
         (b"\xff\xfe", "not JSON: not UTF-8"),
-        (b"[" * 100_000, "not JSON: nested deeper than 64 levels"),
+        (b"[" * 100_000, "longer than 16384 bytes"),
+        (b"[" * 16_384, "not JSON: nested deeper than 64 levels"),
         (b'{"a":' * 65 + b"1" + b"}" * 65, "not JSON: nested deeper than 64 levels"),
         (WIRE[:-1], "not JSON"),
         (WIRE + b"x", "not JSON"),
