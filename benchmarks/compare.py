@@ -1,6 +1,6 @@
 """This project's job and what people would use instead, over the same backlog, in turns.
 
-    python -m benchmarks.compare clean|adversarial|poisoned [--messages 2500000] [--symbols 200] [--rounds 3] [--only a,b]
+    python -m benchmarks.compare clean|adversarial|poisoned [--messages 2500000] [--rounds 3] [--only a,b]
 
 Fills a topic of a broker of its own, then each contender (benchmarks/contenders) brings it into a new database of
 one server, one after the other, round by round. Writes what was measured to docs/benchmarks.

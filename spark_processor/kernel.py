@@ -11,6 +11,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from producer.exchanges import EXCHANGES
 from producer.trade import MAX_AHEAD_US, MAX_ATTESTED, MAX_TRADED_AT_US, MIN_TRADED_AT_US
@@ -81,8 +82,9 @@ def task(coverage: Coverage) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa
 def evaluate(messages: pa.Table, coverage: Coverage) -> pa.Table:
     """The rows (RESULT) that these messages (MESSAGES) make on top of this coverage."""
     with _engine().cursor() as db:  # its tables and variables are its own, and go with it
-        _prepare(db, messages, coverage)
-        _parse(db)
+        numbered = pa.table({"i": pa.arange(0, messages.num_rows), "value": messages["value"]})
+        _prepare(db, numbered, messages, coverage)
+        _parse(db, numbered)
         _judge_what_is_left(db, messages, coverage)
         _order(db)
         columns = ", ".join(
@@ -93,9 +95,8 @@ def evaluate(messages: pa.Table, coverage: Coverage) -> pa.Table:
         return db.sql(f"select {columns} from ({union})").to_arrow_table()  # noqa: S608 - only our own files
 
 
-def _prepare(db: duckdb.DuckDBPyConnection, messages: pa.Table, coverage: Coverage) -> None:
-    numbers = pa.arange(0, messages.num_rows)
-    db.register("input", pa.table({"i": numbers, "value": messages["value"]}))
+def _prepare(db: duckdb.DuckDBPyConnection, numbered: pa.Table, messages: pa.Table, coverage: Coverage) -> None:
+    db.register("input", numbered)
     db.register("places", messages.select(["partition", "offset"]))
     db.register("seen", coverage.seen)
     consecutive = [exchange.consecutive_ids for exchange in EXCHANGES.values()]
@@ -111,12 +112,36 @@ def _prepare(db: duckdb.DuckDBPyConnection, messages: pa.Table, coverage: Covera
     db.execute(_sql("symbols"))
 
 
-def _parse(db: duckdb.DuckDBPyConnection) -> None:
+def _parse(db: duckdb.DuckDBPyConnection, everything: pa.Table) -> None:
     db.execute("set disabled_optimizers = 'filter_pushdown,filter_pullup'")
-    db.execute(_sql("parse"))
+    try:
+        _parse_these(db, everything, guarded=False)
+    except (duckdb.ConversionException, duckdb.InvalidInputException):
+        _parse_these(db, everything.filter(_like_the_writers(everything["value"])), guarded=True)
     db.execute("reset disabled_optimizers")
     if _one(db, "select count(*) from parsed where symbol_no is null"):
         db.execute(_sql("new_symbols"))
+
+
+def _parse_these(db: duckdb.DuckDBPyConnection, candidates: pa.Table, guarded: bool) -> None:
+    db.register("candidates", candidates)
+    db.execute(f"set variable guarded = {guarded}")
+    db.execute(_sql("parse"))
+
+
+def _like_the_writers(values: pa.ChunkedArray) -> pa.Array:
+    """Which messages begin as the contract's writer has it, and are UTF-8: no other is for the fast path."""
+    begins = pc.starts_with(values, pattern='{"exchange":"').to_pylist()
+    texts = (bool(well) and _is_text(value) for well, value in zip(begins, values.to_pylist(), strict=True))
+    return pa.array(texts, pa.bool_())
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _judge_what_is_left(db: duckdb.DuckDBPyConnection, messages: pa.Table, coverage: Coverage) -> None:
