@@ -1,10 +1,11 @@
 """How old a trade is when its bar can be read: from `received_at` to visible in Postgres.
 
     python -m benchmarks.latency [--rate 2000] [--seconds 60] [--trigger "1 second"] [--symbols 200]
+        [--poison 10000]
 
-Publishes trades at a steady rate through the contract's writer, and looks
-at the database every few milliseconds for the newest id that each symbol's bars hold. The first half minute
-from the first batch, in which Java warms up, does not count.
+Publishes trades at a steady rate through the contract's writer, and looks at the database every few milliseconds
+for the newest id that each symbol's bars hold. The first half minute from the first batch, in which Java warms up,
+does not count. --poison: so many messages of random bytes a second stand among the trades.
 """
 
 import argparse
@@ -34,9 +35,13 @@ _LOOK_EVERY_S = 0.005
 
 @dataclass(frozen=True)
 class Latency:
-    """From `received_at` to visible in Postgres. rate: trades a second. trades: how many were looked at."""
+    """From `received_at` to visible in Postgres.
+
+    rate: trades a second. poison: messages of random bytes a second. trades: how many were looked at.
+    """
 
     rate: int
+    poison: int
     trigger: str
     trades: int
     p50_s: float
@@ -60,21 +65,23 @@ def main() -> None:
             create_topic(servers, TOPIC)
             own = new_database(dsn, "latency")
             job = _start_job(servers, own, folder, options.trigger)
+            poison = _start_poison(servers, options.poison)
             try:
                 ages_s = _measure(servers, own, options.rate, options.symbols, options.seconds)
             finally:
-                job.send_signal(signal.SIGTERM)
-                job.wait(60)
+                for process in (*poison, job):
+                    process.send_signal(signal.SIGTERM)
+                    process.wait(60)
     if not ages_s:
         raise SystemExit("no trade became visible")
     ages_s.sort()
     found = Latency(
-        *(options.rate, options.trigger, len(ages_s)),
+        *(options.rate, options.poison, options.trigger, len(ages_s)),
         *(ages_s[min(len(ages_s) - 1, int(len(ages_s) * part))] for part in (0.5, 0.95, 0.99)),
     )
     _say(f"{found.rate} trades/s, trigger {found.trigger}: {found.trades} trades")
     _say(f"received to visible: p50 {found.p50_s:.2f} s, p95 {found.p95_s:.2f} s, p99 {found.p99_s:.2f} s")
-    name = f"latency_{found.rate}_{found.trigger.replace(' ', '_')}"
+    name = f"latency_{found.rate}_{found.trigger.replace(' ', '_')}{'_poisoned' if found.poison else ''}"
     results.write(name, {"symbols": options.symbols, "seconds": options.seconds}, [found])
 
 
@@ -146,12 +153,18 @@ def _start_job(servers: str, dsn: str, folder: Path, trigger: str) -> subprocess
     )
 
 
+def _start_poison(servers: str, rate: int) -> list[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.poison", servers, TOPIC, str(rate)]
+    return [subprocess.Popen(command)] if rate else []
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=__doc__)
     parser.add_argument("--rate", type=int, default=2000)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--trigger", default="1 second")
     parser.add_argument("--symbols", type=int, default=200)
+    parser.add_argument("--poison", type=int, default=0)
     return parser.parse_args()
 
 

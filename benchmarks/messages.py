@@ -23,9 +23,9 @@ from producer.trade import Trade, message_key, to_wire
 T0_US = 1_732_147_200_000_000
 # The last message is a trade of this symbol, a day later, so that whoever waits for time to pass sees it pass.
 LAST_SYMBOL = "END-USDT"
+POISON_BYTES = 250  # as long as a trade's message
 
 _SHARES = 2
-_POISON_BYTES = 250  # as long as a trade's message
 _CENT = Decimal("0.01")
 _A_SECOND_US = 1_000_000
 
@@ -184,7 +184,7 @@ def _publish(
         partition = partition_of(trade.symbol, partitions)
         sender.send(topic, to_wire(trade), key=key, partition=partition)
         if random.random() < kind.poisoned:
-            sender.send(topic, random.randbytes(_POISON_BYTES), key=key, partition=partition)
+            sender.send(topic, random.randbytes(POISON_BYTES), key=key, partition=partition)
     sender.flush()
     sender.close()
     columns = {

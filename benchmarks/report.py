@@ -89,10 +89,10 @@ def _latency() -> list[str]:
     if not found:
         return []
     parts = ["## From a trade's receipt to its bar in Postgres", ""]
-    parts += ["| trades/s | trigger | p50 s | p95 s | p99 s |", "|---|---|---|---|---|"]
+    parts += ["| trades/s | random messages/s | trigger | p50 s | p95 s | p99 s |", "|---|---|---|---|---|---|"]
     for one in (kept["measured"][0] for kept in found):
         quantiles = " | ".join(f"{one[name]:.2f}" for name in ("p50_s", "p95_s", "p99_s"))
-        parts.append(f"| {one['rate']:,} | {one['trigger']} | {quantiles} |")
+        parts.append(f"| {one['rate']:,} | {one.get('poison', 0):,} | {one['trigger']} | {quantiles} |")
     return [*parts, "", *_machine(found[-1]), ""]
 
 

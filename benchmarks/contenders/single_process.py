@@ -36,7 +36,7 @@ def main() -> None:
         left -= messages.num_rows
         batch = store.commit([lambda coverage, messages=messages: kernel.evaluate(messages, coverage)])
         assert batch is not None
-        tell(time.time(), batch.messages)
+        tell(time.time(), batch.messages - batch.rejected)
     consumer.close()
     store.close()
 

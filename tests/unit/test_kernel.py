@@ -129,6 +129,25 @@ def test_of_a_huge_message_only_the_beginning_is_kept() -> None:
     )
 
 
+def test_a_flood_of_large_messages_is_counted_to_its_end_but_not_kept() -> None:
+    found = evaluate([b"x" * 16_384] * 3000)
+    kept = (32 << 20) // (16_384 + len(b"key")) + 1
+    assert (len(found["rejected"]), found["counts"][0]["rejected"]) == (kept, 3000)
+
+
+@pytest.mark.parametrize(
+    "bad", [b"\xff", to_wire(TRADE)[:-1], to_wire(TRADE)[:60] + b"\xff" + to_wire(TRADE)[60:], None]
+)
+def test_bad_messages_of_any_shape_leave_the_others_as_they_are(bad: bytes | None) -> None:
+    trades = [replace(TRADE, trade_id=number, prev_trade_id=number - 1) for number in range(1, 5000)]
+    trades[7] = replace(trades[7], symbol="币安-USDT")
+    values: list[bytes | None] = [to_wire(trade) for trade in trades]
+    values[1000:1000] = [bad] * 3
+    alone, among = of(*trades), evaluate(values)
+    assert [row["offset_from"] for row in among["rejected"]] == [2000, 2001, 2002]
+    assert (among["bar"], among["ids"]) == (alone["bar"], alone["ids"])
+
+
 def test_a_trade_already_seen_is_not_counted_again_but_its_attestation_is() -> None:
     kucoin = replace(TRADE, exchange="kucoin", trade_id=20, prev_trade_id=12)
     found = of(kucoin, coverage=kernel.Coverage.of([("kucoin", "BTC-USDT", 20, 20)], []))
