@@ -109,6 +109,7 @@ def test_messages_as_large_as_the_broker_takes_are_rejected_and_their_beginning_
     assert world.bars("binance", "BESIDE-USDT") == reference.bars(good)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_flood_of_large_messages_ends_no_job(world: World) -> None:
     """More in one batch than the job has memory for: 2.5 GB."""
