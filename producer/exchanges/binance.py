@@ -255,7 +255,7 @@ def read_time(answer: Any) -> int:
     try:
         return _us(answer["serverTime"])
     except (KeyError, TypeError) as error:
-        raise ValueError(f"binance: time not understood ({error!r}): {str(answer)[:200]}") from error
+        raise ValueError(f"binance: time not understood ({shown(error)}): {shown(answer)}") from error
 
 
 def read_refusal(status: int, answer: Any) -> Refusal | None:

@@ -225,9 +225,9 @@ def time_request() -> Request:
 
 def read_time(answer: Any) -> int:
     try:
-        return int(answer["data"]) * 1000
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"kucoin: time not understood ({error!r}): {str(answer)[:200]}") from error
+        return whole(answer["data"]) * 1000
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"kucoin: time not understood ({shown(error)}): {shown(answer)}") from error
 
 
 def read_refusal(status: int, answer: Any) -> Refusal | None:

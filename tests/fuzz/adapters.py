@@ -90,6 +90,11 @@ def _first_id(exchange: str, adapter: Adapter, symbols: tuple[str, ...], data: b
         assert first_id is None or (type(first_id) is int and first_id >= 0)
 
 
+def _time(exchange: str, adapter: Adapter, symbols: tuple[str, ...], data: bytes) -> None:
+    now_us = _read(data, adapter.read_time)
+    assert now_us is None or type(now_us) is int
+
+
 def _newest(exchange: str, adapter: Adapter, symbols: tuple[str, ...], data: bytes) -> None:
     if adapter.newest_request(symbols) is not None:
         for symbol, newest in (_read(data, lambda answer: adapter.read_newest(symbols, answer)) or {}).items():
@@ -154,6 +159,7 @@ _READERS: Mapping[bytes, Callable[[str, Adapter, tuple[str, ...], bytes], None]]
     b"t": _trades,
     b"c": _candles,
     b"f": _first_id,
+    b"m": _time,
     b"n": _newest,
     b"r": _refusal,
     b"h": _headers,

@@ -49,6 +49,7 @@ def binance_inputs() -> list[bytes]:
         b"n" + _dump({"symbol": "TRXUSDT", "lastId": 9}),
         *(b"r" + status + b'{"code":-1003,"msg":"Too much"}' for status in (b"\xc8", b"\x90", b"\xad", b"\xf7")),
         *(b"h" + value for value in (b"57", b"7", b"Fri, 1 Jan")),
+        b"m" + b'{"serverTime":1499827319559}',
         b"k" + b"null",
         *(b"b" + ",".join(row).encode() for row in (file_row, file_row[:6])),
         b"l" + ",".join(map(str, kline)).encode(),
@@ -76,6 +77,7 @@ def kucoin_inputs() -> list[bytes]:
         b"r\xc8" + _dump({"code": "200000", "data": []}),
         b"r\xad" + _dump({"code": "429000", "msg": "Too many requests"}),
         *(b"h" + value for value in (b"2000", b"2500")),
+        b"m" + b'{"code":"200000","data":1546837113087}',
         b"k"
         + _dump({"data": {"token": "2neAiu==", "instanceServers": [{"endpoint": "wss://ws-api.kucoin.com/"}]}}),
     ]
