@@ -1,6 +1,7 @@
 """The job as it runs: Spark, a real broker, a real Postgres, and what may happen to them."""
 
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from random import Random
@@ -191,11 +192,7 @@ def test_a_job_whose_spark_hangs_ends_and_the_next_one_goes_on(world: World) -> 
     hung = world.start(SPARK_PATIENCE_S="40")  # more than a first batch takes
     world.send(trades[:100])
     world.processed()
-    workers = [
-        process
-        for process in psutil.Process(hung.process.pid).children(recursive=True)
-        if "spark_processor.daemon" in process.cmdline()
-    ]
+    workers = [one for one in psutil.Process(hung.process.pid).children(recursive=True) if _is_python_worker(one)]
     for worker in workers:
         worker.suspend()
     world.send(trades[100:])
@@ -203,12 +200,19 @@ def test_a_job_whose_spark_hangs_ends_and_the_next_one_goes_on(world: World) -> 
         assert hung.process.wait(120) == 1
     finally:
         for worker in workers:
-            worker.kill()
+            with suppress(psutil.NoSuchProcess):
+                worker.kill()
     assert "Spark does not finish a batch" in hung.log.read_text(errors="replace")
     after = world.start()
     world.processed()
     assert after.stop() == 0
     assert world.bars("binance", "HUNG-USDT") == reference.bars(trades)
+
+
+def _is_python_worker(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):  # it ended meanwhile
+        return "spark_processor.daemon" in process.cmdline()
+    return False
 
 
 LOCKED = """
