@@ -14,6 +14,8 @@ from typing import Any
 import httpx
 from model.demo import Demo, wait_until
 
+from local.exchange.control import Control
+
 ROOT = Path(__file__).parents[2]
 PROJECT = "crypto-pipeline-test"
 PROFILES = ("--profile", "demo", "--profile", "metrics")
@@ -70,6 +72,9 @@ class Containers(Demo):
             "PROMETHEUS_URL": f"http://127.0.0.1:{port['PROMETHEUS_PORT']}",
             "SPARK_UI_URL": f"http://127.0.0.1:{port['SPARK_MASTER_UI_PORT']}",
         }
+
+    def truth(self) -> Control:
+        return Control(self.addresses()["BINANCE_REST_URL"])
 
     def login(self, who: str) -> str:
         """A password, as the service `settings` keeps it."""
