@@ -1,7 +1,7 @@
 """The database goes away, drops its clients, has no room for them or for data, or makes them wait."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 
 import psycopg2
@@ -10,6 +10,7 @@ from chaos.ground import Site
 from chaos.parts import JOB, ports_of
 from chaos.process_faults import restarted
 from model.demo import wait_until
+from psycopg2.extensions import cursor as Cursor  # noqa: N812 - psycopg2 names its class in lower case
 
 from local.database import is_ready
 
@@ -28,67 +29,38 @@ _MERGING = r"""
 @contextmanager
 def backends_terminated(site: Site) -> Iterator[None]:
     """Those that are in the middle of a transaction lose their session, again and again."""
-    _wait_for_database(site)
-    dsn = site.ground.addresses["POSTGRES_SUPERUSER_DSN"]
-    ended = threading.Event()
     cut: list[str] = []
 
-    def cut_off() -> None:
-        connection = psycopg2.connect(dsn, connect_timeout=10)
-        connection.autocommit = True
-        try:
-            with connection.cursor() as cursor:
-                while not ended.wait(site.random.expovariate(_CUTS_PER_S)):
-                    cursor.execute(
-                        "select application_name, pg_terminate_backend(pid) from pg_stat_activity "
-                        "where pid <> pg_backend_pid() and backend_type = 'client backend' "
-                        "and xact_start is not null"
-                    )
-                    cut.extend(name for name, _ in cursor.fetchall())
-        finally:
-            connection.close()
+    def cut_off(cursor: Cursor, ended: threading.Event) -> None:
+        while not ended.wait(site.random.expovariate(_CUTS_PER_S)):
+            cursor.execute(
+                "select application_name, pg_terminate_backend(pid) from pg_stat_activity "
+                "where pid <> pg_backend_pid() and backend_type = 'client backend' "
+                "and xact_start is not null"
+            )
+            cut.extend(name for name, _ in cursor.fetchall())
 
-    def cut_off_while_there() -> None:
-        with suppress(psycopg2.Error):  # the server may go away by another fault
-            cut_off()
-
-    thread = threading.Thread(target=cut_off_while_there, daemon=True)
-    thread.start()
-    try:
+    with _meanwhile(site, cut_off):
         yield
-    finally:
-        ended.set()
-        thread.join()
-        site.note(f"{len(cut)} transactions, {cut.count('CryptoAnalytics')} of them the job's")
+    site.note(f"{len(cut)} transactions, {cut.count('CryptoAnalytics')} of them the job's")
 
 
 @contextmanager
 def merges_cut(site: Site) -> Iterator[None]:
     """The job's session ends in the middle of a statement that stores its batch, every other time."""
-    _wait_for_database(site)
-    ended = threading.Event()
     cut: list[str] = []
 
-    def cut_off() -> None:
-        with suppress(psycopg2.Error):  # the server may go away by another fault
-            connection = psycopg2.connect(site.ground.addresses["POSTGRES_SUPERUSER_DSN"], connect_timeout=10)
-            connection.autocommit = True
-            with closing(connection), connection.cursor() as cursor:
-                while not ended.wait(_LOOKS_EVERY_S):
-                    cursor.execute(_MERGING)
-                    for pid, statement in cursor.fetchall():
-                        if site.random.random() < _CUT_OFF:
-                            cursor.execute("select pg_terminate_backend(%s)", (pid,))
-                            cut.append(statement)
+    def cut_off(cursor: Cursor, ended: threading.Event) -> None:
+        while not ended.wait(_LOOKS_EVERY_S):
+            cursor.execute(_MERGING)
+            for pid, statement in cursor.fetchall():
+                if site.random.random() < _CUT_OFF:
+                    cursor.execute("select pg_terminate_backend(%s)", (pid,))
+                    cut.append(statement)
 
-    thread = threading.Thread(target=cut_off, daemon=True)
-    thread.start()
-    try:
+    with _meanwhile(site, cut_off):
         yield
-    finally:
-        ended.set()
-        thread.join()
-        site.note(f"{len(cut)} statements: {', '.join(sorted(set(cut)))}")
+    site.note(f"{len(cut)} statements: {', '.join(sorted(set(cut)))}")
 
 
 @contextmanager
@@ -161,6 +133,28 @@ def locked(site: Site) -> Iterator[None]:
         yield
     finally:
         connection.close()
+
+
+@contextmanager
+def _meanwhile(site: Site, work: Callable[[Cursor, threading.Event], None]) -> Iterator[None]:
+    """A session of the superuser works until the event is set, at the end of the context."""
+    _wait_for_database(site)
+    ended = threading.Event()
+
+    def run() -> None:
+        with suppress(psycopg2.Error):  # the server may go away by another fault
+            connection = psycopg2.connect(site.ground.addresses["POSTGRES_SUPERUSER_DSN"], connect_timeout=10)
+            connection.autocommit = True
+            with closing(connection), connection.cursor() as cursor:
+                work(cursor, ended)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _wait_for_database(site: Site) -> None:
