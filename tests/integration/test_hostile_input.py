@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from kafka import KafkaProducer
 from model import reference
-from model.world import TRADE, World, series
+from model.market import TRADE
+from model.world import World, series
 
 from local.broker import PARTITIONS
 from producer.trade import message_key, to_wire

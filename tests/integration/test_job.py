@@ -11,8 +11,8 @@ import psutil
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 from model import market, reference
-from model.market import T0_US
-from model.world import TRADE, Job, World, series, wait_until
+from model.market import T0_US, TRADE
+from model.world import Job, World, series, wait_until
 
 from producer.trade import to_wire
 

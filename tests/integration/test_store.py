@@ -5,13 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 import psycopg2
 import pyarrow as pa
 import pytest
-from model.market import T0_US
+from model.market import T0_US, TRADE, series
 from model.proxy import proxy
 from psycopg2.extensions import parse_dsn
 from structlog.testing import capture_logs
@@ -21,9 +20,6 @@ from producer.trade import Trade, to_wire
 from spark_processor import kernel, store
 from spark_processor.kernel import Coverage
 from spark_processor.store import SchemaMissing, SpreadOverTasks, Stopped, Store, is_retryable
-
-TRADE = Trade("binance", "BTC-USDT", 1, None, Decimal("100.5"), Decimal("2"), "buy", T0_US, T0_US + 1000, "ws")
-MINUTE_US = 60_000_000
 
 
 class Database:
@@ -68,20 +64,6 @@ def evaluation(*trades: Trade | bytes, partition: int = 0, offset: int = 0) -> C
         [pa.array(column, f.type) for column, f in zip(columns, kernel.MESSAGES, strict=True)], kernel.MESSAGES
     )
     return lambda coverage: kernel.evaluate(messages, coverage)
-
-
-def series(first_id: int, last_id: int, every_us: int = MINUTE_US, symbol: str = "BTC-USDT") -> list[Trade]:
-    return [
-        replace(
-            TRADE,
-            symbol=symbol,
-            trade_id=trade_id,
-            prev_trade_id=trade_id - 1,
-            traded_at_us=T0_US + trade_id * every_us,
-            received_at_us=T0_US + trade_id * every_us + 1000,
-        )
-        for trade_id in range(first_id, last_id + 1)
-    ]
 
 
 def test_the_job_needs_no_more_than_the_writers_rights(database: Database) -> None:

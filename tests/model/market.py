@@ -13,6 +13,7 @@ from producer.trade import Trade, to_wire
 
 T0_US = 1_732_147_200_000_000  # 2024-11-21 00:00
 MINUTE_US = 60_000_000
+TRADE = Trade("binance", "BTC-USDT", 1, None, Decimal("100.5"), Decimal("2"), "buy", T0_US, T0_US + 1000, "ws")
 
 
 def trades(random: Random, exchange: str, symbol: str) -> list[Trade]:
@@ -38,6 +39,21 @@ def trades(random: Random, exchange: str, symbol: str) -> list[Trade]:
             )
         )
     return happened
+
+
+def series(first_id: int, last_id: int, every_us: int = MINUTE_US, symbol: str = "BTC-USDT") -> list[Trade]:
+    """Trades that differ by id and time alone."""
+    return [
+        replace(
+            TRADE,
+            symbol=symbol,
+            trade_id=trade_id,
+            prev_trade_id=trade_id - 1,
+            traded_at_us=T0_US + trade_id * every_us,
+            received_at_us=T0_US + trade_id * every_us + 1000,
+        )
+        for trade_id in range(first_id, last_id + 1)
+    ]
 
 
 def published(random: Random, happened: list[Trade]) -> list[Trade]:

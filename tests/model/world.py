@@ -15,13 +15,10 @@ from typing import Any
 import psutil
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from model import reference
-from model.market import T0_US
+from model import market, reference
 from model.proxy import Proxy
 
 from producer.trade import Trade, message_key, to_wire
-
-TRADE = Trade("binance", "BTC-USDT", 1, None, Decimal("100.5"), Decimal("2"), "buy", T0_US, T0_US + 1000, "ws")
 
 
 @dataclass
@@ -146,15 +143,6 @@ def wait_until(condition: Callable[[], object], within_s: float, what: str, log:
 
 
 def series(symbol: str, first_id: int, last_id: int, every_us: int = 1_000_000) -> list[Trade]:
-    return [
-        replace(
-            TRADE,
-            symbol=symbol,
-            trade_id=trade_id,
-            prev_trade_id=trade_id - 1,
-            price=Decimal(100 + trade_id % 7),
-            traded_at_us=T0_US + trade_id * every_us,
-            received_at_us=T0_US + trade_id * every_us + 1000,
-        )
-        for trade_id in range(first_id, last_id + 1)
-    ]
+    """Trades whose prices go up and down."""
+    trades = market.series(first_id, last_id, every_us, symbol)
+    return [replace(trade, price=Decimal(100 + trade.trade_id % 7)) for trade in trades]
