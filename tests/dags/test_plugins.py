@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+
 PLUGINS_DIR = Path(__file__).parents[2] / "airflow" / "plugins"
 PACKAGE_DIR = PLUGINS_DIR / "crypto_pipeline"
 
 
-def test_airflow_loads_the_plugin_alone_which_registers_the_listener() -> None:
+def test_airflow_loads_the_plugin_alone_which_registers_the_listeners() -> None:
     """In a process of its own, as each of Airflow's is; by the plugins manager of the core, and that of tasks."""
     script = f"""
 import json, sys
@@ -18,7 +20,8 @@ from airflow import plugins_manager
 from airflow.listeners.listener import get_listener_manager
 from airflow.sdk import plugins_manager as plugins_manager_of_tasks
 found = [manager._get_plugins() for manager in (plugins_manager, plugins_manager_of_tasks)]
-listens = get_listener_manager().pm.has_plugin("crypto_pipeline.submit.listener")
+modules = ["crypto_pipeline.submit.listener", "crypto_pipeline.leftover_workers"]
+listens = [get_listener_manager().pm.has_plugin(module) for module in modules]
 files = {{name: str(getattr(module, "__file__", "")) for name, module in sys.modules.items()}}
 ours = {{name.partition(".")[0] for name, file in files.items() if file.startswith({str(PLUGINS_DIR)!r})}}
 names = [[plugin.name for plugin in plugins if "PLUGINS_FOLDER" in str(plugin.source)] for plugins, _ in found]
@@ -29,9 +32,35 @@ print(json.dumps([names, [errors for _, errors in found], listens, sorted(ours)]
     assert json.loads(run.stdout.splitlines()[-1]) == [
         [["crypto_pipeline"], ["crypto_pipeline"]],
         [{}, {}],
-        True,
+        [True, True],
         ["crypto_pipeline", "crypto_pipeline_plugin"],
     ]
+
+
+def test_a_scheduler_that_leaves_its_workers_behind_ends() -> None:
+    """As one does that was refused memory: it must end to be started anew."""
+    script = """
+import multiprocessing, subprocess, time
+from airflow.executors.local_executor import LocalExecutor
+from airflow.jobs.job import Job
+def work(pids):
+    pids.put(subprocess.Popen(["sleep", "600"]).pid)
+    time.sleep(600)
+Job()
+executor = LocalExecutor(parallelism=1)
+executor.start()
+pids = multiprocessing.SimpleQueue()
+busy = multiprocessing.Process(target=work, args=(pids,))
+busy.start()
+print(*executor.workers, busy.pid, pids.get(), flush=True)
+raise SystemError("the loop is left, and LocalExecutor.end not called")
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert "LocalExecutor.end not called" in run.stderr, run.stderr[-3000:]
+    started = [int(pid) for pid in run.stdout.splitlines()[-1].split()]
+    assert len(started) == 3
+    alive = [pid for pid in started if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+    assert alive == []
 
 
 def test_each_statement_and_template_is_used_by_the_package_that_it_lies_in() -> None:
