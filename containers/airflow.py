@@ -69,6 +69,7 @@ def _described(settings: ContainerSettings, passwords: Passwords, places: Places
         spark=airflow.Spark(
             master_url=places.spark_master_url,
             rest_port=6066,
+            key=passwords.spark,
             ui_url=ui_url,
             home=Path("/opt/spark"),
             version=spark_version,

@@ -16,7 +16,9 @@ _OF_THE_DEMO = {"airflow_admin": DEFAULT_PASSWORD, "pgadmin": DEFAULT_PASSWORD, 
 
 @dataclass(frozen=True, slots=True)
 class Passwords:
-    """airflow_admin, pgadmin: of people at the pages. The others: of users of the database."""
+    """airflow_admin, pgadmin: of people at the pages. spark: the key to the master's submissions. The others: of
+    users of the database.
+    """
 
     airflow_admin: str
     pgadmin: str
@@ -25,6 +27,7 @@ class Passwords:
     writer: str
     monitor: str
     airflow_db: str
+    spark: str
 
 
 def choose(settings: ContainerSettings, folder: Path, demo: bool) -> Passwords:
@@ -39,11 +42,12 @@ def choose(settings: ContainerSettings, folder: Path, demo: bool) -> Passwords:
         "writer": settings.postgres_writer_password,
         "monitor": settings.postgres_monitor_password,
         "airflow_db": settings.airflow_db_password,
+        "spark": settings.external_spark_key,
     }
     known = _OF_THE_DEMO if demo else {}
     chosen = Passwords(
         **{
-            name: value or known.get(name) or kept.get(name) or secrets.token_urlsafe(18)
+            name: value or known.get(name) or kept.get(name) or secrets.token_urlsafe(32)
             for name, value in given.items()
         }
     )

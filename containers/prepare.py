@@ -18,6 +18,7 @@ from containers.passwords import Passwords, choose, read
 from containers.places import Places, places
 from containers.settings import ContainerSettings
 from local import provision, source
+from local.cluster import master_properties
 from local.settings import DemoSettings
 
 FOLDER = Path("/settings")
@@ -25,6 +26,7 @@ OWN = FOLDER / "all"
 
 _SIMULATOR = "simulator:8090"
 _METRICS_URL = "http://prometheus:9090"
+_RECOVERY = Path("/var/lib/spark/recovery")  # of the Spark master
 
 
 def main() -> int:
@@ -101,6 +103,7 @@ def _write_all(
         "SPARK_MASTER_URL": where.spark_master_url,
     }
     _write(FOLDER / "spark" / "settings.env", _assignments(job))
+    _write(FOLDER / "spark-master" / "master.conf", master_properties("0.0.0.0", 6066, _RECOVERY, passwords.spark))  # noqa: S104 - of the container
     _write(FOLDER / "postgres" / "password", passwords.superuser)
     _write(FOLDER / "pgadmin" / "password", passwords.pgadmin)
     _write(FOLDER / "pgadmin" / "servers.json", pgadmin.servers(where.reader_dsn))

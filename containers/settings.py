@@ -52,3 +52,8 @@ class ContainerSettings(BaseSettings):
         default="", description="the superuser's DSN of a PostgreSQL elsewhere"
     )
     external_spark_master: str = Field(default="", description="a standalone master elsewhere, spark://host:port")
+    external_spark_key: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9_-]{43,}={0,2})?$",
+        description="the secretKey of its submissions, in base64url",
+    )

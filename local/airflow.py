@@ -43,13 +43,14 @@ class AirflowBroken(RuntimeError):
 class Spark:
     """The cluster that runs the job, as airflow/plugins/crypto_pipeline/submit/connection.py takes it.
 
-    master_url: `spark://HOST:PORT`. rest_port: of its submissions. ui_url: of its page.
+    master_url: `spark://HOST:PORT`. rest_port: of its submissions, key: to them. ui_url: of its page.
     home, version: of Spark on the workers. python, application: paths on the workers.
     conf: Spark properties of the job: memory, cores, jars.
     """
 
     master_url: str
     rest_port: int
+    key: str = field(repr=False)
     ui_url: str
     home: Path
     version: str
@@ -266,6 +267,7 @@ def _connections(airflow: Airflow) -> dict[str, dict[str, Any]]:
             "conn_type": "spark",
             "host": f"spark://{host}",
             "port": int(port),
+            "password": spark.key,
             "extra": {
                 "rest_port": spark.rest_port,
                 "ui_url": spark.ui_url,

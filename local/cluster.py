@@ -6,7 +6,7 @@ https://spark.apache.org/docs/4.0.0/spark-standalone.html
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class Cluster:
 
     folder: of settings, of what must outlive the master, and of the worker's logs.
     worker_cores, worker_memory: what the worker may give to applications, memory in Spark's notation, `2g`.
+    key: the secret of who may submit over REST, 32 bytes or more in base64url.
     """
 
     folder: Path
@@ -46,6 +47,7 @@ class Cluster:
     worker_ui_port: int
     worker_cores: int
     worker_memory: str
+    key: str = field(repr=False)
 
     @property
     def master_url(self) -> str:
@@ -71,7 +73,11 @@ def prepare(cluster: Cluster, java: Java) -> dict[str, str]:
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in ("conf", "recovery", "scratch", "work"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    (folder / "conf" / "spark-defaults.conf").write_text(_properties(cluster, folder))
+    (folder / "conf" / "spark-defaults.conf").write_text(_PROPERTIES)
+    master = _of_master(cluster)
+    master.unlink(missing_ok=True)
+    master.touch(mode=0o600)
+    master.write_text(master_properties(HOST, cluster.rest_port, folder / "recovery", cluster.key))
     (folder / "conf" / "log4j2.properties").write_text(_LOGGING)
     return {
         "JAVA_HOME": str(java.home),
@@ -92,7 +98,30 @@ def master_command(cluster: Cluster) -> list[str]:
     return [
         *(str(spark_home() / "bin" / "spark-class"), "org.apache.spark.deploy.master.Master"),
         *("--host", HOST, "--port", str(cluster.master_port), "--webui-port", str(cluster.master_ui_port)),
+        *("--properties-file", str(_of_master(cluster))),
     ]
+
+
+def master_properties(host: str, rest_port: int, recovery: Path, key: str) -> str:
+    """The content of the master's own file of settings, for its own user alone: the key is in it.
+
+    host, rest_port: where it takes submissions. recovery: the folder that must outlive it. key: of who may submit
+    there, 32 bytes or more in base64url; without one, every page open in a browser of this machine could have a
+    program run, since the server takes text/plain. The port for applications (7077) asks nobody, and no browser
+    speaks its protocol.
+    """
+    return f"""\
+spark.master.rest.enabled true
+spark.master.rest.host {host}
+spark.master.rest.port {rest_port}
+spark.master.rest.filters org.apache.spark.ui.JWSFilter
+spark.org.apache.spark.ui.JWSFilter.param.secretKey {key}
+# a master that was killed knows its worker, its drivers and its applications again
+spark.deploy.recoveryMode FILESYSTEM
+spark.deploy.recoveryDirectory {recovery}
+# the pages of worker and application are reached through the master's
+spark.ui.reverseProxy true
+"""
 
 
 def worker_command(cluster: Cluster) -> list[str]:
@@ -137,20 +166,17 @@ def _status(cluster: Cluster) -> Mapping[str, Any]:
         return {}
 
 
-def _properties(cluster: Cluster, folder: Path) -> str:
-    return f"""\
-spark.master.rest.enabled true
-spark.master.rest.host {HOST}
-spark.master.rest.port {cluster.rest_port}
-# a master that was killed knows its worker, its drivers and its applications again
-spark.deploy.recoveryMode FILESYSTEM
-spark.deploy.recoveryDirectory {folder / "recovery"}
-# the pages of worker and application are reached through the master's
+def _of_master(cluster: Cluster) -> Path:
+    return cluster.folder.resolve() / "conf" / "master.conf"
+
+
+# Of worker, driver and executor.
+_PROPERTIES = """\
+# their pages are reached through the master's
 spark.ui.reverseProxy true
 spark.worker.cleanup.enabled true
 spark.worker.cleanup.appDataTtl 86400
 """
-
 
 _LOGGING = """\
 rootLogger.level = warn

@@ -102,6 +102,7 @@ def build(
         settings.spark_worker_ui_port,
         settings.spark_worker_cores,
         settings.spark_worker_memory,
+        passwords.spark,
     )
     airflow = _airflow(settings, spark, spark_jars, folder, clients_dsn, passwords)
     assignments = {
@@ -228,6 +229,7 @@ def _airflow(
         spark=orchestration.Spark(
             spark.master_url,
             settings.spark_rest_port,
+            passwords.spark,
             spark.master_ui_url,
             cluster.spark_home(),
             spark_version,

@@ -19,13 +19,14 @@ class AlreadyRunning(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Passwords:
-    """Of the demo's users of the database."""
+    """Of the demo's users of the database; spark: the key to the master's submissions."""
 
     superuser: str
     writer: str
     reader: str
     monitor: str
     airflow: str
+    spark: str
 
 
 @contextmanager
@@ -52,13 +53,13 @@ def held(state_dir: Path) -> Iterator[None]:
 
 
 def passwords(folder: Path) -> Passwords:
-    """The source's passwords, made up at its first start."""
+    """The source's passwords, each made up when it is first asked for."""
     file = folder / _PASSWORDS
-    if not file.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        made = Passwords(**{field.name: secrets.token_urlsafe(18) for field in fields(Passwords)})
-        _write_closed(file, json.dumps(asdict(made)))
-    return Passwords(**json.loads(file.read_text()))
+    kept = json.loads(file.read_text()) if file.exists() else {}
+    chosen = Passwords(**{f.name: kept.get(f.name) or secrets.token_urlsafe(32) for f in fields(Passwords)})
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_closed(file, json.dumps(asdict(chosen)))
+    return chosen
 
 
 @contextmanager

@@ -44,6 +44,7 @@ def test_the_files_are_valid_and_bring_no_warning(containers: Containers, more: 
         "EXTERNAL_KAFKA": "kafka.example.com:9092",
         "EXTERNAL_POSTGRES_DSN": "postgresql://postgres:x@db.example.com/postgres",
         "EXTERNAL_SPARK_MASTER": "spark://spark.example.com:7077",
+        "EXTERNAL_SPARK_KEY": "k" * 43,
     }
     for profiles in ([], ["--profile", "demo"], ["--profile", "demo", "--profile", "metrics"]):
         run = subprocess.run(

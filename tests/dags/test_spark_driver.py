@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from crypto_pipeline.submit import trigger as triggers
-from crypto_pipeline.submit.master import MASTER_AWAY, NOT_FOUND
+from crypto_pipeline.submit.master import MASTER_AWAY, NOT_FOUND, REFUSED
 from crypto_pipeline.submit.reaper import owned_drivers
 from crypto_pipeline.submit.retry import SparkDriverDied, SparkDriverRetryPolicy, backoff_s, is_worth_a_mail
 from crypto_pipeline.submit.trigger import SparkDriverTrigger
@@ -35,7 +35,7 @@ class Sequence(SparkDriverTrigger):
     """A trigger that is told the states instead of asking for them."""
 
     def __init__(self, states: list[str], **kwargs: Any) -> None:
-        super().__init__("http://127.0.0.1:1", "driver-1", poll_s=0, settle_s=0, **kwargs)
+        super().__init__("no connection", "driver-1", poll_s=0, settle_s=0, **kwargs)
         self.states = states
 
     async def _state(self, client: object) -> str:
@@ -51,7 +51,7 @@ def first_event(trigger: SparkDriverTrigger) -> dict[str, Any]:
     return asyncio.run(asyncio.wait_for(first(), 10))
 
 
-@pytest.mark.parametrize("state", ["FINISHED", "FAILED", "KILLED", "ERROR"])
+@pytest.mark.parametrize("state", ["FINISHED", "FAILED", "KILLED", "ERROR", REFUSED])
 def test_the_trigger_tells_the_end_of_a_driver(state: str) -> None:
     trigger = Sequence(["SUBMITTED", "RUNNING", MASTER_AWAY, "RUNNING", state, "not asked for"])
     assert first_event(trigger) == {"driver_id": "driver-1", "state": state}
@@ -69,12 +69,12 @@ def test_the_patience_with_a_master_that_is_away_has_an_end() -> None:
 
 
 def test_a_trigger_is_made_anew_from_what_it_was_stored_as() -> None:
-    path, arguments = SparkDriverTrigger("http://master:6066", "driver-1", 3, 60, 1).serialize()
+    path, arguments = SparkDriverTrigger("crypto_pipeline_spark", "driver-1", 3, 60, 1).serialize()
     assert path == "crypto_pipeline.submit.trigger.SparkDriverTrigger"
     assert (
         vars(SparkDriverTrigger(**arguments)).items()
         >= {
-            "rest_url": "http://master:6066",
+            "conn_id": "crypto_pipeline_spark",
             "driver_id": "driver-1",
             "poll_s": 3,
             "patience_s": 60,
@@ -97,7 +97,7 @@ def test_a_kill_goes_on_when_the_triggerer_cancels_it(monkeypatch: pytest.Monkey
             return {"success": True, "message": "Kill request submitted"}
 
     async def cancel_and_wait() -> None:
-        kill = asyncio.create_task(Slow("http://127.0.0.1:1", "driver-1").on_kill())
+        kill = asyncio.create_task(Slow("no connection", "driver-1").on_kill())
         await asyncio.sleep(0)
         kill.cancel()
         with pytest.raises(asyncio.CancelledError):

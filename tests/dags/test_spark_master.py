@@ -1,12 +1,16 @@
 """The client of the master against a server that answers as Spark 4.0 was seen to."""
 
+import asyncio
+import base64
 import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
+import jwt
 import pytest
 from airflow.sdk import Connection
 
@@ -14,6 +18,7 @@ from crypto_pipeline.submit.connection import BadSparkConnection, read_connectio
 from crypto_pipeline.submit.master import (
     MASTER_AWAY,
     NOT_FOUND,
+    REFUSED,
     WRAPPER_CLASS,
     Application,
     Driver,
@@ -26,12 +31,14 @@ from crypto_pipeline.submit.master import (
     submission,
 )
 from crypto_pipeline.submit.reaper import reap
+from crypto_pipeline.submit.trigger import SparkDriverTrigger
 
 RECOVERING = {
     "success": False,
     "message": "Current state is not alive: RECOVERING. Can only request status in ALIVE.",
 }
 CONF = {"spark.driver.memory": "1g", "spark.pyspark.python": "/venv/bin/python"}
+KEY = base64.urlsafe_b64encode(bytes(range(32))).decode().rstrip("=")
 APPLICATION = Application("/job.py", "CryptoAnalytics", ["--batch-size", "5"], "/spark", "4.0.5", CONF)
 
 
@@ -39,6 +46,7 @@ APPLICATION = Application("/job.py", "CryptoAnalytics", ["--batch-size", "5"], "
 class FakeMaster:
     """Answers by path; remembers what was asked."""
 
+    key: str = KEY
     url: str = ""
     answers: dict[str, Any] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -46,7 +54,7 @@ class FakeMaster:
 
     @property
     def client(self) -> SparkMaster:
-        return SparkMaster("spark://master:7077", self.url, self.url, "http://public")
+        return SparkMaster("spark://master:7077", self.url, self.url, "http://public", self.key)
 
 
 @pytest.fixture
@@ -59,6 +67,9 @@ def fake() -> Iterator[FakeMaster]:
             length = int(self.headers.get("Content-Length") or 0)
             if length:
                 one.body = json.loads(self.rfile.read(length))
+            if "/submissions/" in self.path and not signed(self.headers["Authorization"]):
+                self.send_error(403)  # with a page, as Spark does
+                return
             answer = one.answers.get(self.path.split("?")[0])
             text = answer if isinstance(answer, str) else json.dumps(answer)
             refused = isinstance(answer, dict) and answer.get("success") is False
@@ -79,6 +90,15 @@ def fake() -> Iterator[FakeMaster]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def signed(authorization: str) -> bool:
+    kind, token = authorization.split()
+    try:
+        jwt.decode(token, bytes(range(32)), algorithms=["HS256"])
+    except jwt.InvalidTokenError:
+        return False
+    return kind == "Bearer"
 
 
 def page(status: str = "ALIVE", drivers: list[dict[str, Any]] | None = None, **more: Any) -> dict[str, Any]:
@@ -106,7 +126,7 @@ def test_a_recovering_master_is_away_and_one_that_knows_no_such_driver_is_not(
 
 
 def test_the_driver_is_spark_submit_that_runs_the_application_on_its_worker() -> None:
-    master = SparkMaster("spark://master:7077", "", "", "")
+    master = SparkMaster("spark://master:7077", "", "", "", KEY)
     assert submission(master, APPLICATION) == {
         "action": "CreateSubmissionRequest",
         "clientSparkVersion": "4.0.5",
@@ -141,6 +161,46 @@ def test_a_refusal_says_why(fake: FakeMaster) -> None:
         fake.client.submit(APPLICATION)
 
 
+def test_a_wrong_key_is_named(fake: FakeMaster) -> None:
+    fake.key = KEY.swapcase()
+    with pytest.raises(SubmissionRefused, match=f"{fake.url} has another key than Airflow's connection"):
+        fake.client.submit(APPLICATION)
+    assert fake.client.state("driver-1") == REFUSED
+    assert KEY.swapcase() not in repr(fake.client)
+
+
+def test_a_trigger_asks_with_the_key_of_the_connection(fake: FakeMaster, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake.answers["/v1/submissions/status/driver-1"] = {"success": True, "driverState": "FAILED"}
+
+    def seen(key: str) -> dict[str, Any]:
+        extra = {"rest_port": urlsplit(fake.url).port, "spark_home": "/s", "spark_version": "4", "python": "/p"}
+        connection = {
+            "conn_type": "spark",
+            "host": "spark://127.0.0.1",
+            "password": key,
+            "extra": {**extra, "application": "/job.py"},
+        }
+        monkeypatch.setenv("AIRFLOW_CONN_A_CLUSTER", json.dumps(connection))
+
+        async def first() -> dict[str, Any]:
+            async for event in SparkDriverTrigger("a_cluster", "driver-1", settle_s=0).run():
+                return dict(event.payload)
+            raise AssertionError("no event")
+
+        return asyncio.run(asyncio.wait_for(first(), 10))
+
+    assert seen(KEY) == {"driver_id": "driver-1", "state": "FAILED"}
+    assert seen(KEY.swapcase()) == {"driver_id": "driver-1", "state": REFUSED}
+
+
+@pytest.mark.parametrize("password", ["", "short", "ä" * 43, f"{KEY}!"])
+def test_a_password_that_can_be_no_key_is_refused(password: str) -> None:
+    extra = dict.fromkeys(("spark_home", "spark_version", "python", "application"), "x")
+    connection = Connection(conn_id="c", conn_type="spark", host="h", password=password, extra=json.dumps(extra))
+    with pytest.raises(BadSparkConnection, match="password"):
+        read_connection(connection)
+
+
 def test_a_recovering_master_takes_no_driver_and_is_called_away(fake: FakeMaster) -> None:
     fake.answers["/v1/submissions/create"] = RECOVERING
     with pytest.raises(MasterAway, match="RECOVERING"):
@@ -160,7 +220,7 @@ def test_a_master_that_is_not_in_charge_is_away(fake: FakeMaster, status: str) -
 
 
 def test_nobody_at_the_address_is_a_master_that_is_away() -> None:
-    client = SparkMaster("spark://127.0.0.1:1", "http://127.0.0.1:1", "http://127.0.0.1:1", "")
+    client = SparkMaster("spark://127.0.0.1:1", "http://127.0.0.1:1", "http://127.0.0.1:1", "", KEY)
     assert client.state("driver-1") == MASTER_AWAY
     with pytest.raises(MasterAway):
         client.drivers()
@@ -224,11 +284,17 @@ def test_a_connection_is_read_whole() -> None:
         "conf": {"spark.cores.max": 2},
     }
     connection = Connection(
-        conn_id="c", conn_type="spark", host="spark://localhost", port=17077, extra=json.dumps(extra)
+        conn_id="c",
+        conn_type="spark",
+        host="spark://localhost",
+        port=17077,
+        password=KEY,
+        extra=json.dumps(extra),
     )
     found = read_connection(connection)
     assert found.master == SparkMaster(
-        "spark://localhost:17077", "http://localhost:16066", "http://localhost:18080", "http://localhost:18080"
+        *("spark://localhost:17077", "http://localhost:16066"),
+        *("http://localhost:18080", "http://localhost:18080", KEY),
     )
     conf = {"spark.cores.max": "2", "spark.pyspark.python": "/venv/bin/python"}
     assert found.run("n", ["a"]) == Application("/job.py", "n", ["a"], "/spark", "4.0.5", conf)
@@ -238,5 +304,7 @@ def test_a_connection_that_lacks_something_names_it() -> None:
     connection = Connection(
         conn_id="c", conn_type="spark", host="", extra='{"spark_home": "/spark", "python": "p"}'
     )
-    with pytest.raises(BadSparkConnection, match=r"c lacks host, extra.spark_version, extra.application"):
+    with pytest.raises(
+        BadSparkConnection, match=r"c lacks host, password, extra.spark_version, extra.application"
+    ):
         read_connection(connection)

@@ -131,7 +131,7 @@ def test_everything_listens_on_loopback_only(demo: Demo) -> None:
 def test_files_that_hold_passwords_are_closed_to_others(demo: Demo) -> None:
     secrets = secrets_of(demo)
     holding = [place for place in secrets.files if place.stat().st_mode & 0o077]
-    assert len(secrets.files) == 4
+    assert len(secrets.files) == 5
     assert holding == []
 
 

@@ -8,13 +8,13 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
-import httpx
 import psycopg2
 import pytest
 from model.demo import Demo, wait_until
 from model.recorded import FULL_MINUTES, bars, proven_recorded_bars, recorded_bars
 from model.verdict import unsettled_minutes
 
+from crypto_pipeline.submit.master import authorization
 from local import leftovers
 from local.exchange.faults import Loss
 
@@ -56,9 +56,19 @@ def test_the_addresses_of_the_running_demo_let_others_join_in(demo: Demo) -> Non
         demo.query("delete from trades_1min_agg returning symbol")
 
 
-def test_the_master_takes_submissions_over_rest(demo: Demo) -> None:
-    answer = httpx.get(f"{demo.addresses()['SPARK_REST_URL']}/v1/submissions/status/driver-none").json()
-    assert (answer["action"], answer["success"]) == ("SubmissionStatusResponse", False)
+def test_the_master_takes_submissions_over_rest_from_those_who_know_its_key(demo: Demo) -> None:
+    """Without one, any page in a browser of this machine could have a program run, by a POST of text/plain."""
+    with demo.submissions() as client:
+        answer = client.get("status/driver-none").json()
+        assert (answer["action"], answer["success"]) == ("SubmissionStatusResponse", False)
+        for header in ("", authorization("x" * 43)):
+            client.headers.update({"Authorization": header, "Content-Type": "text/plain"})
+            refused = [
+                client.post("create", content="{}"),
+                client.post("killall"),
+                client.get("status/driver-none"),
+            ]
+            assert [one.status_code for one in refused] == [403, 403, 403]
 
 
 def test_a_second_demo_on_the_same_folder_is_refused(demo: Demo) -> None:

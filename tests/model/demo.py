@@ -1,6 +1,7 @@
 """The demo as its user starts it, on ports and in a folder of its own."""
 
 import configparser
+import json
 import os
 import shlex
 import signal
@@ -20,6 +21,7 @@ import psutil
 import psycopg2
 from supervisor.xmlrpc import SupervisorTransport
 
+from crypto_pipeline.submit.master import authorization
 from local import leftovers
 from local.exchange.control import Control
 from local.provision import changed
@@ -73,6 +75,16 @@ class Demo:
         return {
             name: changed(value, port=own_port) if name.endswith("_DSN") else value for name, value in told.items()
         }
+
+    def submissions(self) -> httpx.Client:
+        """To the Spark master's server for submissions, with the key to it."""
+        [passwords] = self.state_dir.glob("*/passwords.json")
+        key = json.loads(passwords.read_text())["spark"]
+        return httpx.Client(
+            base_url=f"{self.addresses()['SPARK_REST_URL']}/v1/submissions/",
+            headers={"Authorization": authorization(key)},
+            timeout=60,
+        )
 
     def query(self, statement: str, *values: object, dsn: str | None = None) -> list[Row]:
         connection = psycopg2.connect(dsn or self.dsn)

@@ -50,9 +50,10 @@ def secrets_of(demo: Demo) -> Secrets:
         for file in (made, keys, users)
         for name, value in json.loads(file.read_text()).items()
     }
-    assert len(values) == 9
+    assert len(values) == 10
     assert min(map(len, values.values())) > 16
-    return Secrets(values, [made, keys, users, demo.state_dir / "addresses.env"])
+    [master] = demo.state_dir.glob("*/spark/conf/master.conf")
+    return Secrets(values, [made, keys, users, master, demo.state_dir / "addresses.env"])
 
 
 def leaks(shown: Sequence[Place], secrets: Mapping[str, str]) -> list[str]:
@@ -74,6 +75,7 @@ def places(demo: Demo, not_these: Sequence[Path]) -> Iterator[Place]:
     yield from _tables(addresses["POSTGRES_SUPERUSER_DSN"])
     with httpx.Client(timeout=60, follow_redirects=True) as client:
         yield from _crawled(client, "spark page", _spark_pages(client, demo))
+        yield from _submissions(client, demo)
         metrics = [
             f"http://127.0.0.1:{demo.environ[name]}/metrics" for name in ("METRICS_PORT", "JOB_METRICS_PORT")
         ]
@@ -121,15 +123,22 @@ def _spark_pages(client: httpx.Client, demo: Demo) -> list[str]:
     master = f"http://127.0.0.1:{demo.environ['SPARK_MASTER_UI_PORT']}"
     worker = f"http://127.0.0.1:{demo.environ['SPARK_WORKER_UI_PORT']}"
     state = client.get(f"{master}/json/").raise_for_status().json()
-    drivers = [driver["id"] for driver in (*state["activedrivers"], *state["completeddrivers"])]
     begins = [master, f"{master}/json/", worker, f"{worker}/json/"]
-    begins += [f"{demo.addresses()['SPARK_REST_URL']}/v1/submissions/status/{driver}" for driver in drivers]
     for application in state["activeapps"]:
         proxied = f"{master}/proxy/{application['id']}"
         begins += [f"{proxied}/{page}/" for page in ("environment", "executors", "jobs", "StreamingQuery", "SQL")]
         rest = f"{proxied}/api/v1/applications/{application['id']}"
         begins += [rest, f"{rest}/environment", f"{rest}/allexecutors", f"{rest}/executors/driver/threads"]
     return begins
+
+
+def _submissions(client: httpx.Client, demo: Demo) -> Iterator[Place]:
+    """What the server that takes drivers says of each."""
+    state = client.get(f"http://127.0.0.1:{demo.environ['SPARK_MASTER_UI_PORT']}/json/").raise_for_status().json()
+    with demo.submissions() as submissions:
+        for driver in (*state["activedrivers"], *state["completeddrivers"]):
+            answer = submissions.get(f"status/{driver['id']}").raise_for_status()
+            yield Place(str(answer.url), answer.text, "spark page")
 
 
 def _crawled(client: httpx.Client, kind: str, begins: Sequence[str]) -> Iterator[Place]:

@@ -154,6 +154,12 @@ def test_secrets_have_no_value_in_the_files() -> None:
     assert not any(secret.search(file.read_text()) for file in ROOT.glob("docker-compose*.yml"))
 
 
+def waits_for(name: str) -> set[str]:
+    """All services that must be ready before this one starts."""
+    needed = set(SERVICES[name].get("depends_on", {}))
+    return needed.union(*(waits_for(one) for one in needed))
+
+
 def test_services_wait_for_what_they_need_to_be_ready() -> None:
     known = SERVICES.keys()
     for name, service in SERVICES.items():
@@ -163,6 +169,8 @@ def test_services_wait_for_what_they_need_to_be_ready() -> None:
             assert how["condition"] == expected, f"{name} on {needed}"
             # what another profile starts may be missing
             assert how.get("required", True) == ("profiles" not in SERVICES[needed])
+        mounts_settings = any(volume.startswith("settings") for volume in service.get("volumes", []))
+        assert name == "settings" or not mounts_settings or "settings" in waits_for(name), name
     waited_for = {needed for service in SERVICES.values() for needed in service.get("depends_on", {})}
     assert waited_for >= ONCE  # else `up --wait` takes their end for a failure
 

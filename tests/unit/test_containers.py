@@ -17,7 +17,7 @@ from local import source
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [*ContainerSettings.model_fields, "BINANCE_WS_URL", "BINANCE_REST_URL", "KUCOIN_REST_URL"]:
         monkeypatch.delenv(name.upper(), raising=False)
-    for name in ("all", "airflow", "pgadmin", "postgres", "producer", "spark"):
+    for name in ("all", "airflow", "pgadmin", "postgres", "producer", "spark", "spark-master"):
         (tmp_path / name).mkdir()
     monkeypatch.setattr(prepare, "FOLDER", tmp_path)
     monkeypatch.setattr(prepare, "OWN", tmp_path / "all")
@@ -78,7 +78,7 @@ def test_no_service_is_told_the_secrets_of_another(folder: Path, monkeypatch: py
     made = passwords.read(folder / "all")
     told = {
         name: "".join(file.read_text() for file in (folder / name).iterdir())
-        for name in ("airflow", "pgadmin", "postgres", "producer", "spark")
+        for name in ("airflow", "pgadmin", "postgres", "producer", "spark", "spark-master")
     }
     knows = {
         "superuser": {"postgres"},
@@ -88,6 +88,7 @@ def test_no_service_is_told_the_secrets_of_another(folder: Path, monkeypatch: py
         "airflow_db": {"airflow"},
         "airflow_admin": {"airflow"},
         "pgadmin": {"pgadmin"},
+        "spark": {"airflow", "spark-master"},
     }
     found = {secret: {who for who, text in told.items() if getattr(made, secret) in text} for secret in knows}
     assert found == knows
@@ -134,8 +135,11 @@ def test_servers_elsewhere_are_named_by_settings_alone(folder: Path) -> None:
         external_kafka="a:9092,b:9092",
         external_postgres_dsn="postgresql://root:x@db.example.com:6432/postgres?sslmode=require",
         external_spark_master="spark://spark.example.com:7077",
+        external_spark_key="k" * 43,
     )
-    where = places(settings, passwords.choose(settings, folder, demo=False))
+    chosen = passwords.choose(settings, folder, demo=False)
+    assert chosen.spark == "k" * 43
+    where = places(settings, chosen)
     assert where.kafka == "a:9092,b:9092"
     assert where.spark_master_url == "spark://spark.example.com:7077"
     assert where.writer_dsn.endswith("@db.example.com:6432/crypto_data?sslmode=require")

@@ -15,6 +15,7 @@ def one(tmp_path: Path) -> Airflow:
     spark = Spark(
         master_url="spark://127.0.0.1:7077",
         rest_port=6066,
+        key="the-key",
         ui_url="http://127.0.0.1:8080",
         home=Path("/spark"),
         version="4.0.5",
@@ -83,6 +84,7 @@ def test_the_connections_need_no_click(one: Airflow) -> None:
             "conn_type": "spark",
             "host": "spark://127.0.0.1",
             "port": 7077,
+            "password": "the-key",
             "extra": {
                 "rest_port": 6066,
                 "ui_url": "http://127.0.0.1:8080",

@@ -1,6 +1,8 @@
 """One demo a state folder, passwords that stay, and addresses that are told only while it runs."""
 
+import json
 import stat
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -23,7 +25,14 @@ def test_passwords_are_made_once_and_closed_to_others(tmp_path: Path) -> None:
     made = passwords(tmp_path / "source")
     assert passwords(tmp_path / "source") == made
     assert len({made.superuser, made.writer, made.reader}) == 3
-    assert stat.S_IMODE((tmp_path / "source" / "passwords.json").stat().st_mode) == 0o600
+    file = tmp_path / "source" / "passwords.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    kept = asdict(made)
+    del kept["spark"]  # as of a version that had one less
+    file.write_text(json.dumps(kept))
+    again = passwords(tmp_path / "source")
+    assert asdict(again) | {"spark": made.spark} == asdict(made)
+    assert len(again.spark) >= 43
 
 
 def test_addresses_are_shell_assignments_told_only_while_the_demo_runs(tmp_path: Path) -> None:

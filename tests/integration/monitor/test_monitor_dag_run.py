@@ -85,6 +85,7 @@ def monitor(pipeline: Any, mailbox: Mailbox, tmp_path: Path) -> Callable[..., di
                 "conn_type": "spark",
                 "host": "spark://127.0.0.1",
                 "port": 1,
+                "password": "k" * 43,
                 "extra": {
                     "rest_port": 1,
                     "ui_url": "http://127.0.0.1:1",

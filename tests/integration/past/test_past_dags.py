@@ -86,8 +86,9 @@ def ui(tmp_path: Path, pipeline: Any, past_exchange: Simulator, postgres_server:
         venv=AIRFLOW_VENV.resolve(),
         metadata_dsn=metadata,
         crypto_data_dsn=provision.create_login(pipeline.dsn, "airflow_tasks", "secret", "crypto_monitor"),
-        spark=airflow.Spark(
-            "spark://127.0.0.1:1", 1, "http://127.0.0.1:1", tmp_path, "4.0.5", tmp_path, tmp_path, {}
+        spark=airflow.Spark(  # none is there
+            *("spark://127.0.0.1:1", 1, "k" * 43, "http://127.0.0.1:1"),
+            *(tmp_path, "4.0.5", tmp_path, tmp_path, {}),
         ),
         smtp=airflow.Smtp("127.0.0.1", smtp_port, "airflow@example.org", "ops@example.org"),
         port=port,

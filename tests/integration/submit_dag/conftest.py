@@ -1,6 +1,7 @@
 """Airflow, a Spark master and a worker, a database and a mailbox, all real, all to be killed."""
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -254,7 +255,8 @@ def stack(
     shutil.copy(airflow.DAGS_DIR / f"{DAG_ID}.py", folder / "dags")
     shutil.copy(Path(__file__).with_name("reap.py"), folder / "dags")
     ports = free_ports(8)
-    spark = Cluster(folder / "spark", *ports[:4], worker_cores=2, worker_memory="2g")
+    key = secrets.token_urlsafe(32)
+    spark = Cluster(folder / "spark", *ports[:4], worker_cores=2, worker_memory="2g", key=key)
     spark_environ = cluster.prepare(spark, java)
     provision.create_database(postgres_server.dsn(), airflow.DATABASE)
     one = Airflow(
@@ -265,6 +267,7 @@ def stack(
         spark=airflow.Spark(
             master_url=spark.master_url,
             rest_port=spark.rest_port,
+            key=spark.key,
             ui_url=spark.master_ui_url,
             home=cluster.spark_home(),
             version="4.0.5",

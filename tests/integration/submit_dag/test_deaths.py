@@ -10,6 +10,8 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from crypto_pipeline.submit.master import authorization
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # real processes, many of them
 
 
@@ -33,7 +35,8 @@ def test_a_driver_whose_python_process_was_killed_is_replaced_within_30_s(clean:
 def test_a_driver_killed_in_sparks_pages_is_replaced_in_the_same_try(clean: Any, run_id: str) -> None:
     driver_id = clean.working()
     kill = f"{clean.spark.rest_url}/v1/submissions/kill/{driver_id}"
-    assert httpx.post(kill, timeout=10).json()["success"]
+    headers = {"Authorization": authorization(clean.spark.key)}
+    assert httpx.post(kill, headers=headers, timeout=10).json()["success"]
     clean.wait(lambda: clean.started() not in (None, driver_id), "a new driver", within_s=30)
     clean.wait(clean.working, "it works")
     assert clean.task(run_id)["try_number"] == 1

@@ -22,7 +22,7 @@ def reaped(clean: Any, **params: Any) -> dict[str, Any]:
 
 def submit_by_hand(clean: Any) -> str:
     spark, installed = clean.spark, clean.airflow.spark
-    master = SparkMaster(spark.master_url, spark.rest_url, spark.master_ui_url, spark.master_ui_url)
+    master = SparkMaster(spark.master_url, spark.rest_url, spark.master_ui_url, spark.master_ui_url, spark.key)
     application = Application(
         str(installed.application), "Stray", [], str(installed.home), installed.version, installed.conf
     )

@@ -19,7 +19,7 @@ from crypto_pipeline.monitor import stream as reading
 from crypto_pipeline.raw_trades import publishing
 from crypto_pipeline.settings import MonitorSettings
 from crypto_pipeline.submit.connection import SUBMIT_CONN_ID, spark_connection
-from crypto_pipeline.submit.master import MasterAway
+from crypto_pipeline.submit.master import MasterAway, SubmissionRefused
 from crypto_pipeline.submit.reaper import owned_drivers, reap
 from producer.exchanges import EXCHANGES
 from producer.history import HistoryError
@@ -182,7 +182,7 @@ def _driver(ti: Any) -> str:
         owned = owned_drivers(ti)
         killed = [] if owned is None else reap(master, owned)
         alive = [driver.driver_id for driver in master.drivers() if driver.driver_id not in killed]
-    except MasterAway as error:
+    except (MasterAway, SubmissionRefused) as error:
         return f"unknown ({error})"
     said = ", ".join(f"{driver_id} {master.state(driver_id)}" for driver_id in alive) or "none"
     if killed:

@@ -1,6 +1,7 @@
 """The Airflow connection of a standalone Spark cluster: where its master is, and what lies on its workers.
 
-Host and port are the master's, for applications (`spark://HOST:PORT`). The extra holds, besides:
+Host and port are the master's, for applications (`spark://HOST:PORT`), the password is the key to its submission
+server (`spark.org.apache.spark.ui.JWSFilter.param.secretKey`). The extra holds, besides:
 
 - `rest_port` (6066), `ui_url` (`http://HOST:8080`) and `public_ui_url`, the same as a browser sees it;
 - `spark_home`, `spark_version`, `python` and `application`: paths on the workers, and Spark's version;
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 
 from airflow.sdk import BaseHook, Connection
 
-from crypto_pipeline.submit.master import Application, SparkMaster
+from crypto_pipeline.submit.master import Application, SparkMaster, is_key
 
 # Who owns the drivers on which cluster: what the submit DAG, the listener and the reaper must agree on.
 SUBMIT_DAG_ID = "crypto_pipeline_submit_dag"
@@ -54,18 +55,24 @@ def read_connection(connection: Connection) -> SparkConnection:
     extra = connection.extra_dejson
     needed = ("spark_home", "spark_version", "python", "application")
     missing = [key for key in needed if not extra.get(key)]
-    if missing or not connection.host:
-        lacks = ", ".join([*([] if connection.host else ["host"]), *(f"extra.{key}" for key in missing)])
+    lacking = [name for name in ("host", "password") if not getattr(connection, name)]
+    if missing or lacking:
+        lacks = ", ".join([*lacking, *(f"extra.{key}" for key in missing)])
         raise BadSparkConnection(
             f"the connection {connection.conn_id} lacks {lacks}: see crypto_pipeline/submit/connection.py"
         )
-    host = connection.host.removeprefix("spark://")
+    if not is_key(str(connection.password)):
+        raise BadSparkConnection(
+            f"the password of the connection {connection.conn_id} is no key: 32 bytes or more in base64url"
+        )
+    host = str(connection.host).removeprefix("spark://")
     ui_url = str(extra.get("ui_url") or f"http://{host}:8080").rstrip("/")
     master = SparkMaster(
         url=f"spark://{host}:{connection.port or 7077}",
         rest_url=f"http://{host}:{extra.get('rest_port') or 6066}",
         ui_url=ui_url,
         public_ui_url=str(extra.get("public_ui_url") or ui_url).rstrip("/"),
+        key=str(connection.password),
     )
     conf = {str(key): str(value) for key, value in (extra.get("conf") or {}).items()}
     return SparkConnection(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from airflow.listeners import hookimpl
 
 from crypto_pipeline.submit.connection import SUBMIT_CONN_ID, SUBMIT_DAG_ID, SUBMIT_TASK_ID, spark_connection
-from crypto_pipeline.submit.master import MasterAway, kill_all
+from crypto_pipeline.submit.master import MasterAway, SubmissionRefused, kill_all
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -79,5 +79,5 @@ def _kill(what: str, ended_at_s: float) -> None:
     try:
         killed = kill_all(spark_connection(SUBMIT_CONN_ID).master, started_before_s=ended_at_s)
         log.info("%s was ended: killed drivers %s", what, killed)
-    except MasterAway:
+    except (MasterAway, SubmissionRefused):
         log.exception("%s was ended, its driver not; the monitor's reaper will kill it", what)

@@ -1,18 +1,22 @@
 """The standalone Spark master as its clients see it: drivers are submitted, asked for, killed, and read.
 
 Two of its servers are spoken to: the submission server (REST, port 6066) and the web page (port 8080), whose
-`/json/` lists drivers, applications and workers. Neither asks who is calling: a private network only.
+`/json/` lists drivers, applications and workers. The first takes only requests that are signed with a key that the
+master knows too (Spark's JWSFilter); the second asks nobody who is calling, and changes nothing that lasts.
 https://spark.apache.org/docs/4.0.1/spark-standalone.html
 """
 
+import base64
+import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
 import httpx
+import jwt
 
 # The main class of every driver submitted here. In cluster mode the master refuses Python applications, so the
 # driver is spark-submit itself, which then runs the application in client mode on the worker it landed on.
@@ -22,6 +26,7 @@ ALIVE = frozenset({"SUBMITTED", "RUNNING", "RELAUNCHING", "UNKNOWN"})
 KILLED = "KILLED"
 NOT_FOUND = "NOT_FOUND"  # the master answers, and knows no such driver
 MASTER_AWAY = "MASTER_AWAY"  # no master answers, or one that is still recovering
+REFUSED = "REFUSED"  # the master has another key
 
 TIMEOUT_S = 10.0
 LOG_TAIL_BYTES = 32_768
@@ -32,7 +37,7 @@ class MasterAway(RuntimeError):
 
 
 class SubmissionRefused(RuntimeError):
-    """The master answered, and took no driver; the message holds its reason."""
+    """The master answered, and took no driver, or nothing at all of us; the message holds its reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +71,19 @@ class SparkMaster:
 
     url: `spark://HOST:PORT`, for applications.
     rest_url: of the submission server. ui_url: of its page, as seen from here; public_ui_url: from a browser.
+    key: the secret of the submission server, 32 bytes or more in base64url.
     """
 
     url: str
     rest_url: str
     ui_url: str
     public_ui_url: str
+    key: str = field(repr=False)
+
+    @property
+    def authorization(self) -> str:
+        """The header of this name with which the submission server takes a request."""
+        return authorization(self.key)
 
     def submit(self, application: Application) -> str:
         """Starts a driver, now or once a worker has room; returns its id. Raises MasterAway, SubmissionRefused."""
@@ -85,14 +97,19 @@ class SparkMaster:
         return str(answer["submissionId"])
 
     def state(self, driver_id: str) -> str:
-        """A driver's state, by Spark's names, or NOT_FOUND or MASTER_AWAY."""
+        """A driver's state, by Spark's names, or NOT_FOUND, MASTER_AWAY or REFUSED."""
         try:
             return read_state(self._call("GET", f"status/{driver_id}"))
         except MasterAway:
             return MASTER_AWAY
+        except SubmissionRefused:
+            return REFUSED
 
     def kill(self, driver_id: str) -> str:
-        """Asks for a driver's end, and returns what the master said to it. Raises MasterAway."""
+        """Asks for a driver's end, and returns what the master said to it.
+
+        Raises MasterAway, SubmissionRefused.
+        """
         return str(self._call("POST", f"kill/{driver_id}").get("message"))
 
     def drivers(self) -> list[Driver]:
@@ -127,7 +144,7 @@ class SparkMaster:
         try:
             worker_id = self._call("GET", f"status/{driver_id}").get("workerId")
             workers = sorted(self._page()["workers"], key=lambda w: (w["id"] != worker_id, w["state"] != "ALIVE"))
-        except MasterAway as error:
+        except (MasterAway, SubmissionRefused) as error:
             return f"(the log of {driver_id} can't be read: {error})"
         for address in dict.fromkeys(str(worker["webuiaddress"]) for worker in workers):
             stdout = _read_log(address, driver_id, "stdout")
@@ -148,11 +165,33 @@ class SparkMaster:
     def _call(self, method: str, what: str, body: object = None) -> dict[str, Any]:
         # a refusal comes with status 400 or 500 and a body that says why
         address = f"{self.rest_url}/v1/submissions/{what}"
+        headers = {"Authorization": self.authorization}
         try:
-            answer: dict[str, Any] = httpx.request(method, address, json=body, timeout=TIMEOUT_S).json()
+            response = httpx.request(method, address, json=body, headers=headers, timeout=TIMEOUT_S)
+            if response.status_code == httpx.codes.FORBIDDEN:
+                raise SubmissionRefused(other_key(self.rest_url))
+            answer: dict[str, Any] = response.json()
         except (httpx.HTTPError, ValueError) as error:
             raise MasterAway(f"the Spark master {self.rest_url} does not answer: {error!r}") from error
         return answer
+
+
+def other_key(rest_url: str) -> str:
+    """What to do about a master that takes no request of ours."""
+    return (
+        f"the Spark master {rest_url} has another key than Airflow's connection to it: the connection's password "
+        "must be the master's secretKey"
+    )
+
+
+def is_key(text: str) -> bool:
+    """Whether this can be a key: 32 bytes or more in base64url, with or without its padding."""
+    return re.fullmatch(r"[A-Za-z0-9_-]{43,}={0,2}", text) is not None
+
+
+def authorization(key: str) -> str:
+    """The header Authorization that org.apache.spark.ui.JWSFilter wants: a token signed with this key."""
+    return "Bearer " + jwt.encode({"sub": "airflow"}, base64.urlsafe_b64decode(key + "=="), algorithm="HS256")
 
 
 def read_state(answer: Mapping[str, Any]) -> str:
@@ -202,7 +241,7 @@ def shorten(stdout: Sequence[str], stderr: Sequence[str], lines: int) -> str:
 def kill_all(master: SparkMaster, started_before_s: float, within_s: float = 120) -> list[str]:
     """Kills every driver started before, waiting for a master that is away; returns the ids.
 
-    Raises MasterAway when it has not come back in time.
+    Raises MasterAway when it has not come back in time, and SubmissionRefused.
     """
     deadline = time.monotonic() + within_s
     while True:

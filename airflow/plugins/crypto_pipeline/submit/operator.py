@@ -13,7 +13,15 @@ from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOpe
 from airflow.sdk import BaseOperatorLink
 
 from crypto_pipeline.submit.connection import SparkConnection, spark_connection
-from crypto_pipeline.submit.master import ALIVE, KILLED, MASTER_AWAY, MasterAway, SubmissionRefused
+from crypto_pipeline.submit.master import (
+    ALIVE,
+    KILLED,
+    MASTER_AWAY,
+    REFUSED,
+    MasterAway,
+    SubmissionRefused,
+    other_key,
+)
 from crypto_pipeline.submit.retry import SparkDriverDied, SparkDriverRetryPolicy, backoff_s, is_worth_a_mail
 from crypto_pipeline.submit.trigger import SparkDriverTrigger
 
@@ -144,9 +152,7 @@ class SparkDriverOperator(SparkSubmitOperator):
             self.execute_complete(context, {"driver_id": self._driver_id, "state": state})
             return
         self.defer(
-            trigger=SparkDriverTrigger(
-                self._connection().master.rest_url, self._driver_id, self.poll_s, self.patience_s
-            ),
+            trigger=SparkDriverTrigger(self._conn_id, self._driver_id, self.poll_s, self.patience_s),
             method_name="execute_complete",
             timeout=None,
         )
@@ -160,7 +166,12 @@ class SparkDriverOperator(SparkSubmitOperator):
                 "is not replaced. Start the master again",
                 60,
             )
-        tail = self._connection().master.log_tail(driver_id)
+        master = self._connection().master
+        if state == REFUSED:
+            raise SparkDriverDied(
+                f"{other_key(master.rest_url)}. Driver {driver_id} may live", self._retry_in(context, 0)
+            )
+        tail = master.log_tail(driver_id)
         self.log.info("the last lines of driver %s (%s):\n%s", driver_id, state, tail)
         if state == KILLED:  # in Spark's own pages, or by a clear that overtook this
             self.log.warning("driver %s was killed, and this task was not: replacing it", driver_id)
@@ -182,7 +193,7 @@ class SparkDriverOperator(SparkSubmitOperator):
         """
         self._ended = True
         if self._driver_id is not None:
-            with suppress(MasterAway):
+            with suppress(MasterAway, SubmissionRefused):
                 self.log.info("driver %s: %s", self._driver_id, self._connection().master.kill(self._driver_id))
 
     def _refuse_if_ended(self) -> None:

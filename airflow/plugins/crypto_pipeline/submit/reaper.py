@@ -38,7 +38,10 @@ def owned_drivers(
 
 
 def reap(master: SparkMaster, owned: set[str], grace_s: float = GRACE_S) -> list[str]:
-    """Kills every driver that is not owned and older than the grace; returns their ids. Raises MasterAway."""
+    """Kills every driver that is not owned and older than the grace; returns their ids.
+
+    Raises MasterAway, SubmissionRefused.
+    """
     now_s = time.time()
     strays = [
         driver.driver_id

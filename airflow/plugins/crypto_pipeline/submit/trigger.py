@@ -6,9 +6,19 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+from airflow.sdk import BaseHook
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from crypto_pipeline.submit.master import ALIVE, MASTER_AWAY, NOT_FOUND, read_state
+from crypto_pipeline.submit.connection import read_connection
+from crypto_pipeline.submit.master import (
+    ALIVE,
+    MASTER_AWAY,
+    NOT_FOUND,
+    REFUSED,
+    SubmissionRefused,
+    other_key,
+    read_state,
+)
 
 # A master that has just come back may answer once before it has read what it knew.
 NOT_FOUND_TIMES = 3
@@ -25,16 +35,22 @@ _kills: set[asyncio.Task[None]] = set()  # asyncio itself keeps only weak refere
 class SparkDriverTrigger(BaseTrigger):
     """Yields one event, `{"driver_id": …, "state": …}`, when the driver has ended.
 
-    rest_url: of the master's submission server. poll_s: between two questions. patience_s: for how long a master
-    may be away before the event says MASTER_AWAY; the driver may well be alive then. settle_s: before the
-    first question.
+    conn_id: of the cluster, read here, since Airflow's database keeps a deferred task's arguments for all to read
+    who may read it. poll_s: between two questions. patience_s: for how long a master may be away before the event
+    says MASTER_AWAY; the driver may well be alive then, as where it says REFUSED. settle_s: before the first
+    question.
     """
 
     def __init__(
-        self, rest_url: str, driver_id: str, poll_s: float = 2, patience_s: float = 900, settle_s: float = SETTLE_S
+        self,
+        conn_id: str,
+        driver_id: str,
+        poll_s: float = 2,
+        patience_s: float = 900,
+        settle_s: float = SETTLE_S,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # it carries no types
-        self.rest_url = rest_url
+        self.conn_id = conn_id
         self.driver_id = driver_id
         self.poll_s = poll_s
         self.patience_s = patience_s
@@ -42,7 +58,7 @@ class SparkDriverTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return f"{type(self).__module__}.{type(self).__qualname__}", {
-            "rest_url": self.rest_url,
+            "conn_id": self.conn_id,
             "driver_id": self.driver_id,
             "poll_s": self.poll_s,
             "patience_s": self.patience_s,
@@ -87,7 +103,7 @@ class SparkDriverTrigger(BaseTrigger):
             for _ in range(KILL_ATTEMPTS):
                 try:
                     answer = await self._call(client, "POST", "kill")
-                except (httpx.HTTPError, ValueError) as error:
+                except (httpx.HTTPError, ValueError, SubmissionRefused) as error:
                     self.log.warning("driver %s: not killed yet: %r", self.driver_id, error)
                 else:
                     if answer.get("success"):
@@ -103,10 +119,16 @@ class SparkDriverTrigger(BaseTrigger):
     async def _state(self, client: httpx.AsyncClient) -> str:
         try:
             return read_state(await self._call(client, "GET", "status"))
+        except SubmissionRefused:
+            return REFUSED
         except (httpx.HTTPError, ValueError):
             return MASTER_AWAY
 
     async def _call(self, client: httpx.AsyncClient, method: str, what: str) -> dict[str, Any]:
-        response = await client.request(method, f"{self.rest_url}/v1/submissions/{what}/{self.driver_id}")
+        master = read_connection(await BaseHook.aget_connection(self.conn_id)).master
+        address = f"{master.rest_url}/v1/submissions/{what}/{self.driver_id}"
+        response = await client.request(method, address, headers={"Authorization": master.authorization})
+        if response.status_code == httpx.codes.FORBIDDEN:
+            raise SubmissionRefused(other_key(master.rest_url))
         answer: dict[str, Any] = response.json()
         return answer
