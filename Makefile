@@ -34,8 +34,8 @@ psql: ## open the running demo's database, read-only
 	@$(BIN)/python -m local.env --psql
 
 .PHONY: test
-test: lint test-dags ## lint, then all tests but the slow ones: under 25 minutes on 2 cores
-	$(BIN)/python -m pytest -m 'not slow' tests/unit tests/fuzz tests/integration tests/e2e
+test: lint test-dags ## lint, then all tests but the slow ones: half an hour on 2 cores
+	$(BIN)/python -m pytest -m 'not slow' tests/unit tests/fuzz tests/integration tests/e2e tests/chaos
 
 .PHONY: test-faults
 test-faults: $(INSTALLED) $(AIRFLOW_INSTALLED) ## the slow tests: the DAGs in a real Airflow, and every part of it killed
