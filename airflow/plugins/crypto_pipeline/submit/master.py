@@ -80,11 +80,6 @@ class SparkMaster:
     public_ui_url: str
     key: str = field(repr=False)
 
-    @property
-    def authorization(self) -> str:
-        """The header of this name with which the submission server takes a request."""
-        return authorization(self.key)
-
     def submit(self, application: Application) -> str:
         """Starts a driver, now or once a worker has room; returns its id. Raises MasterAway, SubmissionRefused."""
         answer = self._call("POST", "create", submission(self, application))
@@ -165,15 +160,20 @@ class SparkMaster:
     def _call(self, method: str, what: str, body: object = None) -> dict[str, Any]:
         # a refusal comes with status 400 or 500 and a body that says why
         address = f"{self.rest_url}/v1/submissions/{what}"
-        headers = {"Authorization": self.authorization}
+        headers = {"Authorization": authorization(self.key)}
         try:
             response = httpx.request(method, address, json=body, headers=headers, timeout=TIMEOUT_S)
-            if response.status_code == httpx.codes.FORBIDDEN:
-                raise SubmissionRefused(other_key(self.rest_url))
-            answer: dict[str, Any] = response.json()
+            return read_answer(self.rest_url, response)
         except (httpx.HTTPError, ValueError) as error:
             raise MasterAway(f"the Spark master {self.rest_url} does not answer: {error!r}") from error
-        return answer
+
+
+def read_answer(rest_url: str, response: httpx.Response) -> dict[str, Any]:
+    """What the submission server says. Raises SubmissionRefused, and ValueError where something else answered."""
+    if response.status_code == httpx.codes.FORBIDDEN:
+        raise SubmissionRefused(other_key(rest_url))
+    answer: dict[str, Any] = response.json()
+    return answer
 
 
 def other_key(rest_url: str) -> str:

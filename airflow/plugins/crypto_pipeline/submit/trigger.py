@@ -16,7 +16,8 @@ from crypto_pipeline.submit.master import (
     NOT_FOUND,
     REFUSED,
     SubmissionRefused,
-    other_key,
+    authorization,
+    read_answer,
     read_state,
 )
 
@@ -127,8 +128,5 @@ class SparkDriverTrigger(BaseTrigger):
     async def _call(self, client: httpx.AsyncClient, method: str, what: str) -> dict[str, Any]:
         master = read_connection(await BaseHook.aget_connection(self.conn_id)).master
         address = f"{master.rest_url}/v1/submissions/{what}/{self.driver_id}"
-        response = await client.request(method, address, headers={"Authorization": master.authorization})
-        if response.status_code == httpx.codes.FORBIDDEN:
-            raise SubmissionRefused(other_key(master.rest_url))
-        answer: dict[str, Any] = response.json()
-        return answer
+        response = await client.request(method, address, headers={"Authorization": authorization(master.key)})
+        return read_answer(master.rest_url, response)
