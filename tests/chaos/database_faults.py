@@ -99,10 +99,9 @@ def full(site: Site) -> Iterator[None]:
     """
     disk = site.ground.around.disk
     assert disk is not None
-    ended = threading.Event()
     taken = [disk.fill()]
 
-    def keep_full() -> None:
+    def keep_full(ended: threading.Event) -> None:
         while not ended.wait(_FILLS_EVERY_S):
             taken.append(disk.fill())
             with suppress(psycopg2.Error):  # it goes away
@@ -110,13 +109,10 @@ def full(site: Site) -> Iterator[None]:
                 with closing(connection), connection.cursor() as cursor:
                     cursor.execute("select pg_switch_wal()")
 
-    thread = threading.Thread(target=keep_full, daemon=True)
-    thread.start()
     try:
-        yield
+        with _beside(keep_full):
+            yield
     finally:
-        ended.set()
-        thread.join()
         disk.free()
         site.note(f"{taken[-1] / 2**20:,.0f} MB")
 
@@ -139,16 +135,23 @@ def locked(site: Site) -> Iterator[None]:
 def _meanwhile(site: Site, work: Callable[[Cursor, threading.Event], None]) -> Iterator[None]:
     """A session of the superuser works until the event is set, at the end of the context."""
     _wait_for_database(site)
-    ended = threading.Event()
 
-    def run() -> None:
+    def run(ended: threading.Event) -> None:
         with suppress(psycopg2.Error):  # the server may go away by another fault
             connection = psycopg2.connect(site.ground.addresses["POSTGRES_SUPERUSER_DSN"], connect_timeout=10)
             connection.autocommit = True
             with closing(connection), connection.cursor() as cursor:
                 work(cursor, ended)
 
-    thread = threading.Thread(target=run, daemon=True)
+    with _beside(run):
+        yield
+
+
+@contextmanager
+def _beside(work: Callable[[threading.Event], None]) -> Iterator[None]:
+    """Works in a thread until the event is set, at the end of the context."""
+    ended = threading.Event()
+    thread = threading.Thread(target=work, args=(ended,), daemon=True)
     thread.start()
     try:
         yield
