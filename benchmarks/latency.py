@@ -123,7 +123,7 @@ def _measure(servers: str, dsn: str, rate: int, symbols: int, seconds: int) -> l
 
 
 def _publish(servers: str, rate: int, symbols: int, sent: Sent, ending: threading.Event) -> None:
-    producer = KafkaProducer(bootstrap_servers=servers, acks="all", linger_ms=5, compression_type="gzip")
+    producer = KafkaProducer(bootstrap_servers=servers, acks="all", linger_ms=5, compression_type="zstd")
     names = [f"S{number:03d}-USDT" for number in range(symbols)]
     sent.received_at_s.update({name: [] for name in names})
     began, published = time.time(), 0

@@ -175,7 +175,7 @@ def _publish(
             kept.append(trade)
             yield trade
 
-    sender = KafkaProducer(bootstrap_servers=servers, compression_type="gzip", linger_ms=50, batch_size=1 << 17)
+    sender = KafkaProducer(bootstrap_servers=servers, compression_type="zstd", linger_ms=50, batch_size=1 << 17)
     random = Random(seed)
     count = round(messages / (1 + kind.duplicated + kind.poisoned))
     in_time = keeping(trades(count, symbols, kind.span_us, seed))

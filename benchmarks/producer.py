@@ -148,7 +148,7 @@ def _plain_loop(url: str, servers: str, topic: str, port: int) -> None:
     latency = Histogram("producer_delivery_seconds", "latency", ["exchange"], buckets=BUCKETS_S).labels("binance")
     start_http_server(port, "127.0.0.1")
     kafka = KafkaProducer(
-        bootstrap_servers=servers, value_serializer=None, acks="all", compression_type="gzip", linger_ms=10
+        bootstrap_servers=servers, value_serializer=None, acks="all", compression_type="zstd", linger_ms=10
     )
     received = 0
 

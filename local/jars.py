@@ -79,6 +79,7 @@ FLINK = JarSet(
         ("org.apache.flink", "flink-connector-jdbc-core", "4.0.0-2.0"),
         ("org.apache.flink", "flink-connector-jdbc-postgres", "4.0.0-2.0"),
         ("org.postgresql", "postgresql", "42.7.8"),
+        ("com.github.luben", "zstd-jni", "1.5.6-10"),  # the connector leaves it out, and trades are compressed so
         ("org.apache.logging.log4j", "log4j-slf4j-impl", "2.25.4"),
     ),
 )

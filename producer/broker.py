@@ -51,7 +51,7 @@ def _config(servers: str) -> dict[str, Any]:
         "client_id": "crypto-pipeline-producer",
         "acks": "all",
         "enable_idempotence": True,
-        "compression_type": "gzip",
+        "compression_type": "zstd",
         "partitioner": _CachingPartitioner(),
         "linger_ms": 10,
         "batch_size": 131_072,
