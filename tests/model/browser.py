@@ -24,6 +24,10 @@ def executable() -> str | None:
     return next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
+class Navigated(AssertionError):
+    """The page was left for another one before it answered."""
+
+
 class Page:
     """One page. The functions that take a script evaluate JavaScript in it."""
 
@@ -41,7 +45,15 @@ class Page:
         return answer["result"].get("value")
 
     def wait_for(self, script: str, within_s: float = 60) -> None:
-        wait_until(lambda: self.evaluate(script), within_s, script)
+        """Until the script is true, in whichever page is there by then: a login leads to another one."""
+
+        def is_true() -> bool:
+            try:
+                return bool(self.evaluate(script))
+            except Navigated:
+                return False
+
+        wait_until(is_true, within_s, script)
 
     def fill(self, selector: str, text: str) -> None:
         """Types into a field, as a keyboard does."""
@@ -78,6 +90,8 @@ class Page:
         while True:
             answer = json.loads(self._socket.recv())
             if answer.get("id") == number:
+                if answer.get("error", {}).get("message") == "Inspected target navigated or closed":
+                    raise Navigated(method)
                 assert "error" not in answer, f"{method}: {answer['error']}"
                 return answer["result"]
 
