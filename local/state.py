@@ -57,8 +57,9 @@ def passwords(folder: Path) -> Passwords:
     file = folder / _PASSWORDS
     kept = json.loads(file.read_text()) if file.exists() else {}
     chosen = Passwords(**{f.name: kept.get(f.name) or secrets.token_urlsafe(32) for f in fields(Passwords)})
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_closed(file, json.dumps(asdict(chosen)))
+    if asdict(chosen) != kept:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_closed(file, json.dumps(asdict(chosen)))
     return chosen
 
 
