@@ -1,21 +1,33 @@
-"""The Kafka client: how it is configured, opened and given up.
+"""The Kafka clients: how they are configured, opened and given up.
 
 An idempotent producer of kafka-python 3.0 whose delivery time-out has passed may never deliver again, and then its
 `flush` and `close` hang: so that time-out is long here, and a producer that failed is abandoned for a new one.
 """
 
+import socket
 from typing import Any
 
 import structlog
-from kafka import KafkaProducer  # type: ignore[import-untyped]  # it carries no types
-from kafka.errors import KafkaError, KafkaTimeoutError  # type: ignore[import-untyped]
+from kafka import (  # type: ignore[import-untyped]  # it carries no types
+    KafkaConsumer,
+    KafkaProducer,
+    TopicPartition,
+)
+from kafka.errors import (  # type: ignore[import-untyped]
+    KafkaError,
+    KafkaTimeoutError,
+    LeaderNotAvailableError,
+)
 from kafka.partitioner import DefaultPartitioner  # type: ignore[import-untyped]
 
 log = structlog.get_logger()
 
+_CONNECT_WITHIN_S = 5.0
+_ANSWER_WITHIN_MS = 5_000
+
 
 class NotReady(Exception):
-    """Why nothing can be published yet."""
+    """Why nothing can be published or read yet."""
 
 
 def connect(servers: str, topic: str) -> KafkaProducer:
@@ -36,6 +48,44 @@ def connect(servers: str, topic: str) -> KafkaProducer:
     return producer
 
 
+def connect_reader(servers: str, **options: Any) -> KafkaConsumer:
+    """A consumer without a group, for offsets and messages of any partition. Raises NotReady after a few seconds.
+
+    options: kafka-python's, besides those that are the same for all.
+    """
+    _check_listening(servers)
+    try:
+        consumer = KafkaConsumer(
+            bootstrap_servers=servers.split(","),
+            client_id="crypto-pipeline-reader",
+            enable_auto_commit=False,
+            request_timeout_ms=_ANSWER_WITHIN_MS,
+            bootstrap_timeout_ms=_ANSWER_WITHIN_MS,
+            reconnect_backoff_max_ms=1_000,
+            metrics_enabled=False,
+            **options,
+        )
+    except (KafkaError, OSError) as error:
+        raise NotReady(f"{servers}: {error}") from error
+    # kafka-python 3.0.12 has an option of this name, and does not hand it on
+    consumer._cluster.config["allow_auto_create_topics"] = False
+    return consumer
+
+
+def bounds(consumer: KafkaConsumer, topic: str) -> dict[int, tuple[int, int]]:
+    """The first offset that the broker still has, and the next it will give, by partition; {}: no such topic.
+
+    Raises KafkaError.
+    """
+    places = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or ())]
+    try:
+        first = consumer.beginning_offsets(places, _ANSWER_WITHIN_MS)
+        end = consumer.end_offsets(places, _ANSWER_WITHIN_MS)
+    except KeyError as error:  # kafka-python leaves out whom it would have to ask
+        raise LeaderNotAvailableError(f"{error.args[0]} has no leader") from error
+    return {place.partition: (first[place], end[place]) for place in places}
+
+
 def abandon(producer: KafkaProducer) -> None:
     """Ends a Kafka producer without waiting for what it has not delivered."""
     try:
@@ -43,6 +93,20 @@ def abandon(producer: KafkaProducer) -> None:
     except KafkaTimeoutError:
         # kafka-python gives up here with its thread running, which would deliver one day
         producer._sender.force_close()
+
+
+def _check_listening(servers: str) -> None:
+    """A consumer that finds no broker leaves a thread that tries for ever: it is made only if one listens."""
+    troubles = []
+    for server in servers.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), _CONNECT_WITHIN_S).close()
+        except (OSError, ValueError) as error:
+            troubles.append(f"{server}: {error}")
+        else:
+            return
+    raise NotReady("; ".join(troubles))
 
 
 def _config(servers: str) -> dict[str, Any]:

@@ -4,7 +4,6 @@ Only what is missing after the job has passed the ends is missing: lag is not lo
 positions, which each batch stores in the transaction of its trades, are waited for.
 """
 
-import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
 Offsets = Mapping[int, int]  # by partition, the next one
 
 _POLL_S = 0.5
-_KAFKA_TIMEOUT_MS = 15_000
-_CONNECT_TIMEOUT_S = 5.0
 
 
 class BrokerAway(RuntimeError):
@@ -66,21 +63,22 @@ def look(
 
 def bounds(bootstrap_servers: str, topic: str) -> tuple[Offsets, Offsets]:
     """The first offset that the broker still has, and the next it will give, by partition. Raises BrokerAway."""
+    from kafka.errors import KafkaError  # type: ignore[import-untyped]  # it carries no types
+
+    from producer import broker
+
     consumer = _consumer(bootstrap_servers)
     try:
-        from kafka import TopicPartition  # type: ignore[import-untyped]  # it carries no types
-        from kafka.errors import KafkaError  # type: ignore[import-untyped]
-
-        try:
-            places = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
-            first, end = consumer.beginning_offsets(places), consumer.end_offsets(places)
-        except KafkaError as error:
-            raise BrokerAway(f"{bootstrap_servers} does not tell the offsets of {topic}: {error!r}") from error
+        found = broker.bounds(consumer, topic)
+    except KafkaError as error:
+        raise BrokerAway(f"{bootstrap_servers} does not tell the offsets of {topic}: {error!r}") from error
     finally:
         consumer.close()
-    if not places:
+    if not found:
         raise BrokerAway(f"{bootstrap_servers} has no topic {topic}: create it, or set KAFKA_TOPIC")
-    return {p.partition: first[p] for p in places}, {p.partition: end[p] for p in places}
+    return {number: first for number, (first, _) in found.items()}, {
+        number: end for number, (_, end) in found.items()
+    }
 
 
 def positions(db: "connection", topic: str) -> tuple[Offsets, float | None]:
@@ -126,7 +124,7 @@ def _lag(bootstrap_servers: str, topic: str, unread: Offsets, ends: Offsets) -> 
 
 def _oldest_s(bootstrap_servers: str, topic: str, offsets: Offsets) -> float:
     """When the oldest message at these offsets was sent, in seconds since 1970; now where none is given."""
-    from kafka import TopicPartition
+    from kafka import TopicPartition  # type: ignore[import-untyped]
 
     consumer = _consumer(bootstrap_servers)
     oldest_ms = time.time() * 1000
@@ -144,31 +142,9 @@ def _oldest_s(bootstrap_servers: str, topic: str, offsets: Offsets) -> float:
 
 def _consumer(bootstrap_servers: str):  # type: ignore[no-untyped-def]  # kafka-python carries no types
     # not above: it is heavy, and a DAG file imports this module
-    from kafka import KafkaConsumer
-    from kafka.errors import KafkaError
+    from producer.broker import NotReady, connect_reader
 
-    _check_listening(bootstrap_servers)
     try:
-        return KafkaConsumer(
-            bootstrap_servers=bootstrap_servers.split(","),
-            enable_auto_commit=False,
-            request_timeout_ms=_KAFKA_TIMEOUT_MS,
-            bootstrap_timeout_ms=_KAFKA_TIMEOUT_MS,
-            metrics_enabled=False,
-        )
-    except (KafkaError, OSError) as error:
-        raise BrokerAway(f"the broker {bootstrap_servers} does not answer: {error!r}") from error
-
-
-def _check_listening(bootstrap_servers: str) -> None:
-    """A consumer that finds no broker leaves a thread that tries for ever: it is made only if one listens."""
-    troubles = []
-    for server in bootstrap_servers.split(","):
-        host, _, port = server.strip().rpartition(":")
-        try:
-            socket.create_connection((host, int(port)), _CONNECT_TIMEOUT_S).close()
-        except (OSError, ValueError) as error:
-            troubles.append(f"{server}: {error}")
-        else:
-            return
-    raise BrokerAway(f"the broker {bootstrap_servers} does not answer ({'; '.join(troubles)})")
+        return connect_reader(bootstrap_servers)
+    except NotReady as error:
+        raise BrokerAway(f"the broker {bootstrap_servers} does not answer: {error}") from error
