@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.contenders import Contender, plain_bars, progress
-from benchmarks.servers import CACHE, new_database, spark_jars_dir
+from benchmarks.servers import CACHE, new_database
 from benchmarks.truth import wrong_bars
 from benchmarks.usage import Usage
 from local.java import find_java
@@ -84,9 +84,7 @@ def environment(servers: str, dsn: str, folder: Path) -> dict[str, str]:
         "KAFKA_TOPIC": TOPIC,
         "POSTGRES_DSN": dsn,
         "JAVA_HOME": str(find_java(CACHE).home),
-        "KAFKA_CONNECTOR_DIR": str(spark_jars_dir()),
         "SPARK_MASTER_URL": "local[2]",
-        "CHECKPOINT_DIR": str(folder / "checkpoint"),
         "JOB_METRICS_PORT": "0",
         "LOG_LEVEL": "WARNING",
     }

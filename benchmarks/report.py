@@ -16,8 +16,8 @@ _NOTES = """\
 How it is measured:
 
 - A contender reads the whole backlog from a local broker and writes 1-minute bars into a new database. All run on
-  the same machine, one after the other, round by round. Contenders on Spark have the session and the Kafka source
-  of this job: same heap, same fetch sizes, same batches, two tasks.
+  the same machine, one after the other, round by round. Those that use Spark's
+  own source read it with the fetch sizes that took least, in batches of the same size as this job's, in two tasks.
 - CPU is user and system of all processes of the contender, without broker and database. CPU, and trades a second,
   are taken after the first batch (or commit, or half second of Flink), which pays for the start of Java.
 - Memory is the most that all processes of the contender held at a time, shared pages once (PSS).
@@ -26,7 +26,7 @@ How it is measured:
 - Watermarks are of 10 minutes, as in Spark's guide. Spark deduplicates with state in RocksDB and writes a bar when
   the watermark has passed it. Flink SQL counts duplicates and takes open and close by arrival, having no function
   for the price of the lowest id.
-- *One process* is this project's kernel and transaction without Spark, fed by librdkafka.
+- *One process* is this project's reader, kernel and transaction without Spark.
 """
 
 

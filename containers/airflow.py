@@ -75,7 +75,7 @@ def _described(settings: ContainerSettings, passwords: Passwords, places: Places
             version=spark_version,
             python=Path("/usr/local/bin/python"),
             application=Path("/app/spark_processor/job.py"),
-            conf={**JOB_PROPERTIES, "spark.driver.extraClassPath": "/opt/spark-kafka/*"},
+            conf=JOB_PROPERTIES,
         ),
         smtp=airflow.Smtp(settings.mail_host, settings.mail_port, settings.mail_from, settings.alert_email_to),
         admin_password=passwords.airflow_admin,

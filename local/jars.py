@@ -1,4 +1,4 @@
-"""The jars that neither Python's index nor pyspark has: Kafka's broker, Spark's connector to Kafka, and Flink.
+"""The jars that neither Python's index nor pyspark has: Kafka's broker, and those that the benchmarks ask for.
 
 They come from the Maven repository by coordinates, resolved by the Ivy jar inside pyspark, once, into the cache
 folder, and are accepted only with the sums in `jars.sha256`. `python -m local.jars --write-sums` fetches them anew
@@ -49,6 +49,7 @@ BROKER = JarSet(
         ("org.apache.logging.log4j", "log4j-slf4j-impl", "2.25.4"),  # without it the broker logs nothing
     ),
 )
+# Spark's own source, of the jobs that this one is measured against.
 SPARK_CONNECTOR = JarSet(
     "spark-kafka",
     (("org.apache.spark", "spark-sql-kafka-0-10_2.13", "4.0.0"),),
@@ -64,7 +65,7 @@ SPARK_CONNECTOR = JarSet(
 )
 
 _FLINK = "2.2.1"
-# Flink's SQL gateway with a cluster inside, and its connectors; only the benchmarks ask for it.
+# Flink's SQL gateway with a cluster inside, and its connectors.
 FLINK = JarSet(
     "flink",
     (
@@ -85,7 +86,6 @@ FLINK = JarSet(
 )
 
 _SETS = (BROKER, SPARK_CONNECTOR, FLINK)
-_OF_THE_DEMO = (BROKER, SPARK_CONNECTOR)
 
 
 def fetch(jars: JarSet, cache_dir: Path, java: Java, ivy_settings: Path | None = None) -> Path:
@@ -119,26 +119,20 @@ def read_sums(jars: JarSet) -> Mapping[str, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m local.jars", description="Fetch the jars into the cache.")
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--write-sums", action="store_true", help="trust what is fetched now: rewrite jars.sha256")
-    what.add_argument("--only", choices=[jars.name for jars in _SETS], help="fetch this set alone")
-    options = parser.parse_args()
-    write_sums = options.write_sums
-    only = [jars for jars in _SETS if jars.name == options.only]
+    parser = argparse.ArgumentParser(prog="python -m local.jars", description="Say which jars are accepted.")
+    parser.add_argument(
+        "--write-sums", action="store_true", required=True, help="trust what is fetched now: rewrite jars.sha256"
+    )
+    parser.parse_args()
     settings = DemoSettings()
     java = find_java(settings.cache_dir)
     lines = []
-    for jars in _SETS if write_sums else only or _OF_THE_DEMO:
-        if write_sums:
-            with tempfile.TemporaryDirectory() as scratch:
-                folder = Path(scratch) / jars.name
-                _download(jars, folder, java, settings.ivy_settings, lambda _: None)
-                lines += [f"{digest}  {jars.name}/{name}\n" for name, digest in sorted(_sums(folder).items())]
-        else:
-            sys.stdout.write(f"{fetch(jars, settings.cache_dir, java, settings.ivy_settings)}\n")
-    if write_sums:
-        SUMS_FILE.write_text("".join(lines))
+    for jars in _SETS:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / jars.name
+            _download(jars, folder, java, settings.ivy_settings, lambda _: None)
+            lines += [f"{digest}  {jars.name}/{name}\n" for name, digest in sorted(_sums(folder).items())]
+    SUMS_FILE.write_text("".join(lines))
 
 
 def _download(

@@ -11,7 +11,7 @@ from pyspark import __version__ as spark_version
 
 from local import airflow as orchestration
 from local import broker, cluster, database, leftovers, provision
-from local.jars import BROKER, SPARK_CONNECTOR, fetch
+from local.jars import BROKER, fetch
 from local.java import find_java
 from local.provision import MONITOR, READER, WRITER
 from local.settings import AirflowLogin, DemoSettings
@@ -73,9 +73,8 @@ def build(
     """
     java = find_java(settings.cache_dir)
     say(f"Java {java.version} from {java.found}")
-    say("jars of the broker and of Spark's connector (the first time they are fetched, about a minute)")
+    say("jars of the broker (the first time they are fetched, about a minute)")
     broker_jars = fetch(BROKER, settings.cache_dir, java, settings.ivy_settings)
-    spark_jars = fetch(SPARK_CONNECTOR, settings.cache_dir, java, settings.ivy_settings)
 
     say(f"data in {folder}")
     own_server = None
@@ -104,7 +103,7 @@ def build(
         settings.spark_worker_memory,
         passwords.spark,
     )
-    airflow = _airflow(settings, spark, spark_jars, folder, clients_dsn, passwords)
+    airflow = _airflow(settings, spark, folder, clients_dsn, passwords)
     assignments = {
         "POSTGRES_DSN": reader_dsn,
         "POSTGRES_WRITER_DSN": writer_dsn,
@@ -116,7 +115,6 @@ def build(
         "KUCOIN_REST_URL": source.kucoin_rest_url,
         "SPARK_MASTER_URL": spark.master_url,
         "SPARK_REST_URL": spark.rest_url,
-        "KAFKA_CONNECTOR_DIR": str(spark_jars),
         "JAVA_HOME": str(java.home),
         "AIRFLOW_URL": airflow.url,
         "AIRFLOW_ADMIN_PASSWORD": airflow.admin_password,
@@ -128,7 +126,6 @@ def build(
         **cluster.prepare(spark, java),
         **leftovers.mark(settings.demo_state_dir),
         "POSTGRES_DSN": writer_dsn,
-        "CHECKPOINT_DIR": str(folder / "checkpoint"),
         "METRICS_PORT": str(settings.metrics_port),
         "JOB_METRICS_PORT": str(settings.job_metrics_port),
         "SYMBOLS_FILE": str(settings.symbols_file.resolve()),
@@ -212,7 +209,6 @@ def _broker(kafka: broker.Broker, command: Sequence[str]) -> Program:
 def _airflow(
     settings: DemoSettings,
     spark: cluster.Cluster,
-    spark_jars: Path,
     folder: Path,
     postgres_dsn: str,
     passwords: Passwords,
@@ -235,8 +231,7 @@ def _airflow(
             spark_version,
             Path(sys.executable),
             Path(__file__).parent.parent / "spark_processor" / "job.py",
-            # the driver's JVM is up before the job can say what it needs
-            {**cluster.JOB_PROPERTIES, "spark.driver.extraClassPath": f"{spark_jars}/*"},
+            cluster.JOB_PROPERTIES,
         ),
         smtp=orchestration.Smtp(HOST, settings.smtp_port, "pipeline@localhost", settings.alert_email_to),
         port=settings.airflow_port,

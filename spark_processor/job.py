@@ -1,7 +1,8 @@
 """The Spark application CryptoAnalytics: Kafka `raw_trades` -> exact 1-minute bars in Postgres, with their proof.
 
-Structured Streaming hands over micro-batches; each is evaluated by one kernel a task (`kernel`) and committed in
-one transaction (`store`). Spark keeps no state: what is committed says what is new.
+What is unread in the topic is taken in batches: each is read and evaluated by one kernel a task (`topic`, `tasks`,
+`reader`, `kernel`) and committed in one transaction (`store`). Spark keeps no state: what is committed says what
+is new, and where to read on.
 
     python -m spark_processor.job [--trigger-interval "1 second"] [--batch-size N] [--replay] [--once]
 """
@@ -17,19 +18,20 @@ from collections.abc import Sequence
 
 import psycopg2
 import structlog
+from py4j.protocol import Py4JError  # type: ignore[import-untyped]
 from pydantic import ValidationError
-from pyspark.errors import StreamingQueryException
-from pyspark.sql.streaming.query import StreamingQuery
 
 from producer.log import configure_logging
-from spark_processor import streaming
 from spark_processor.batches import Batches
 from spark_processor.metrics import Metrics
-from spark_processor.offsets import TopicUnavailable, starting_offsets
 from spark_processor.settings import JobSettings
 from spark_processor.store import SchemaMissing, SpreadOverTasks, Stopped, Store
+from spark_processor.tasks import evaluation
+from spark_processor.topic import Topic, TopicUnavailable
 
 _log = structlog.get_logger()
+
+_STOP_WITHIN_S = 15.0
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,18 +46,17 @@ def main(arguments: Sequence[str]) -> int:
     configure_logging(settings.log_format, settings.log_level)
     logging.getLogger("py4j").setLevel(logging.WARNING)  # it tells of each call from Spark
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    _stop_on_signals(stopping)
     try:
         run(settings, stopping, replay=options.replay, once=options.once)
-    except (SchemaMissing, TopicUnavailable, streaming.JarsMissing, SpreadOverTasks) as error:
+    except (SchemaMissing, TopicUnavailable, SpreadOverTasks) as error:
         _log.error("cannot go on", problem=str(error))
         return 1
     except psycopg2.Error as error:
         _log.error("the database does not take the batch, and nothing of it is stored", error=str(error).strip())
         return 1
-    except StreamingQueryException as error:
-        _log.error("Spark ended the stream; what was read since the last batch is read again", error=str(error))
+    except Py4JError as error:
+        _log.error("Spark failed; what was read since the last batch is read again", error=str(error))
         return 1
     _log.info("stopped")
     return 0
@@ -66,59 +67,50 @@ def run(settings: JobSettings, stopping: threading.Event, replay: bool, once: bo
 
     replay: start at the earliest message instead of where the last batch ended; it changes no bar.
     once: end when what Kafka had at the start is processed.
-    Raises SchemaMissing, TopicUnavailable, JarsMissing, psycopg2.Error when the database was away for too long or
-    refused a batch, and StreamingQueryException.
+    Raises SchemaMissing, TopicUnavailable, SpreadOverTasks, psycopg2.Error when the database was away for too long
+    or refused a batch, and Py4JError when Spark failed.
     """
     metrics = Metrics(settings.log_every_s)
     if settings.job_metrics_port:
         metrics.serve(settings.job_metrics_host, settings.job_metrics_port)
     store = Store(settings.postgres_dsn, settings.kafka_topic, settings.lock_idle_s, stopping)
+    topic = Topic(settings.kafka_bootstrap_servers, settings.kafka_topic, stopping)
     batches = Batches(store, metrics, settings.job_tasks, settings.postgres_patience_s, stopping)
-    guard = threading.Thread(target=_end_with_spark, args=(batches, settings.spark_patience_s), daemon=True)
-    guard.start()
+    watched = (batches, topic, metrics, settings.spark_patience_s, stopping)
+    threading.Thread(target=_watch, args=watched, daemon=True).start()
     try:
-        positions = batches.patiently(store.positions)
-        offsets = starting_offsets(
-            settings.kafka_bootstrap_servers, settings.kafka_topic, {} if replay else positions, stopping
-        )
-        if offsets is None:
-            return
-        _log.info("starting", offsets=offsets, master=settings.spark_master_url, trigger=settings.trigger_interval)
-        with (
-            streaming.checkpoint_folder(settings.checkpoint_dir) as checkpoint,
-            streaming.session(settings) as spark,
-        ):
-            messages = streaming.read_messages(spark, settings, offsets)
-            query = streaming.start(messages, batches.process, checkpoint, settings.trigger_interval, once)
-            _watch(query, batches, metrics, stopping)
+        positions = {} if replay else batches.patiently(store.positions)
+        with evaluation(settings) as evaluate:
+            _stop_on_signals(stopping)  # Spark has taken SIGINT for itself
+            _log.info("starting", positions=positions, master=settings.spark_master_url)
+            most, every_s = settings.max_offsets_per_trigger, settings.trigger_interval_s
+            for ranges in topic.batches(positions, most, every_s, once):
+                batches.process(ranges, evaluate)
     except Stopped:
         return
     finally:
+        topic.close()
         store.close()
 
 
-def _watch(query: StreamingQuery, batches: Batches, metrics: Metrics, stopping: threading.Event) -> None:
-    try:
-        while not query.awaitTermination(1):
-            metrics.behind(streaming.waiting_messages(query))
-            metrics.tick()
-            if stopping.is_set():
-                _log.info("stopping after the batch in progress")
-                batches.wait()
-                query.stop()
-    except StreamingQueryException:
-        if batches.error is not None:
-            raise batches.error from None
-        raise
+def _stop_on_signals(stopping: threading.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
 
 
-def _end_with_spark(batches: Batches, patience_s: float) -> None:
-    """Ends the process where Spark works at a batch for longer than patience_s.
+def _watch(batches: Batches, topic: Topic, metrics: Metrics, patience_s: float, stopping: threading.Event) -> None:
+    """Tells the metrics, and ends the process where Spark works at a batch for longer than patience_s.
 
     A driver that is refused the memory for one of its threads goes on without it, and waits for ever for executors
-    that it does not hear. To stop such a Spark in order, or only to ask it, may take as long.
+    that it does not hear. To stop such a Spark in order, or only to ask it, may take as long. Nor does a job that
+    is told to stop wait for tasks that wait for Kafka: of a batch that is not committed nothing is stored.
     """
-    while batches.evaluating_s <= patience_s:
+    while (evaluating_s := batches.evaluating_s) <= patience_s:
+        if stopping.is_set() and evaluating_s > _STOP_WITHIN_S:
+            _log.info("stopped in the middle of a batch, to be read again")
+            os._exit(0)
+        metrics.behind(topic.waiting)
+        metrics.tick()
         time.sleep(1)
     _log.error("Spark does not finish a batch: the job ends, to be started anew", patience_s=patience_s)
     os._exit(1)

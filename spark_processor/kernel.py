@@ -4,7 +4,7 @@
 `batch` are the result. Pure: what is committed already comes in as `Coverage`, and nothing is stored.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from functools import cache
 from pathlib import Path
@@ -20,22 +20,27 @@ from spark_processor.order import COLUMNS, order
 
 KEPT_BYTES = 16_384  # of a rejected key or value
 
-MESSAGE_COLUMNS = ("value", "key", "partition", "offset")
 MESSAGES = pa.schema(
     [("value", pa.binary()), ("key", pa.binary()), ("partition", pa.int32()), ("offset", pa.int64())]
 )
 
-# The result, as Spark's DDL; the columns of sql/stage.sql, which explains them.
-RESULT = (
-    "kind string, exchange string, symbol string, minute long, open string, high string, low string, "
-    "close string, volume string, quote_volume string, taker_buy_volume string, "
-    "taker_buy_quote_volume string, trades long, "
-    "first_id long, last_id long, last_traded_at_us long, live_from long, seen string, partition int, "
-    "offset_from long, offset_until long, key string, value string, reason string, messages long, rejected long, "
-    "duplicates long, contradictions long, newest_received_at_us long"
+# The columns of sql/stage.sql, which explains them.
+RESULT = pa.schema(
+    [
+        *((name, pa.string()) for name in ("kind", "exchange", "symbol")),
+        ("minute", pa.int64()),
+        *((name, pa.string()) for name in ("open", "high", "low", "close", "volume", "quote_volume")),
+        *((name, pa.string()) for name in ("taker_buy_volume", "taker_buy_quote_volume")),
+        *((name, pa.int64()) for name in ("trades", "first_id", "last_id", "last_traded_at_us", "live_from")),
+        *(("seen", pa.string()), ("partition", pa.int32())),
+        *((name, pa.int64()) for name in ("offset_from", "offset_until")),
+        *((name, pa.string()) for name in ("key", "value", "reason")),
+        *((name, pa.int64()) for name in ("messages", "rejected", "duplicates", "contradictions")),
+        ("newest_received_at_us", pa.int64()),
+    ]
 )
 
-_DUCKDB_TYPES = {"string": "varchar", "long": "bigint", "int": "integer"}
+_DUCKDB_TYPES = {pa.string(): "varchar", pa.int64(): "bigint", pa.int32(): "integer"}
 _SLOW = pa.schema(
     [
         *(("i", pa.int64()), ("exchange", pa.string()), ("symbol", pa.string()), ("id", pa.int64())),
@@ -68,29 +73,17 @@ class Coverage:
         return Coverage(_table(seen, _SEEN), tuple(opened))
 
 
-def task(coverage: Coverage) -> Callable[[Iterable[pa.RecordBatch]], Iterable[pa.RecordBatch]]:
-    """What Spark's mapInArrow runs on each task's messages."""
-
-    def run(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-        messages = pa.Table.from_batches(list(batches), MESSAGES)
-        if messages.num_rows:
-            yield from evaluate(messages, coverage).to_batches()
-
-    return run
-
-
 def evaluate(messages: pa.Table, coverage: Coverage) -> pa.Table:
-    """The rows (RESULT) that these messages (MESSAGES) make on top of this coverage."""
+    """The rows (RESULT) that these messages (MESSAGES) make on top of this coverage; none of none."""
+    if not messages.num_rows:
+        return RESULT.empty_table()
     with _engine().cursor() as db:  # its tables and variables are its own, and go with it
         numbered = pa.table({"i": pa.arange(0, messages.num_rows), "value": messages["value"]})
         _prepare(db, numbered, messages, coverage)
         _parse(db, numbered)
         _judge_what_is_left(db, messages, coverage)
         _order(db)
-        columns = ", ".join(
-            f'"{name}"::{_DUCKDB_TYPES[kind]} as "{name}"'
-            for name, kind in (c.split() for c in RESULT.split(", "))
-        )
+        columns = ", ".join(f'"{one.name}"::{_DUCKDB_TYPES[one.type]} as "{one.name}"' for one in RESULT)
         union = " union all by name ".join(f"({_sql(part)})" for part in ("bars", "ids", "batch"))
         return db.sql(f"select {columns} from ({union})").to_arrow_table()  # noqa: S608 - only our own files
 

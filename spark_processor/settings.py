@@ -1,6 +1,5 @@
 """The job's settings: the environment, read once."""
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -21,10 +20,6 @@ class JobSettings(BaseSettings):
         min_length=1,
         description="the database; a login in crypto_writer",
     )
-    checkpoint_dir: Path = Field(
-        Path(".state/checkpoint"),
-        description="where Spark notes its progress while it runs; what an earlier run left is never read",
-    )
     trigger_interval: str = Field(
         "1 second",
         pattern=r"^[0-9]+ (milliseconds?|seconds?|minutes?)$",
@@ -32,10 +27,6 @@ class JobSettings(BaseSettings):
     )
     max_offsets_per_trigger: int = Field(500_000, ge=1, description="most messages in a batch")
     spark_master_url: str = Field("local[2]", min_length=1, description="spark://host:port, or local[cores]")
-    # not SPARK_JARS_DIR: Spark's own scripts set that
-    kafka_connector_dir: Path = Field(
-        Path(".state/cache/jars/spark-kafka"), description="the jars of Spark's connector to Kafka"
-    )
     job_tasks: int = Field(2, ge=1, description="tasks that a batch is divided among; each keeps a core busy")
     postgres_patience_s: float = Field(
         300, gt=0, description="how long a batch waits for a database that is away, until the job fails"
@@ -51,3 +42,8 @@ class JobSettings(BaseSettings):
     log_format: Literal["console", "json"] = Field("console", description="lines for people, or JSON")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="what is logged")
     log_every_s: float = Field(60, gt=0, description="how often the counts are logged")
+
+    @property
+    def trigger_interval_s(self) -> float:
+        number, unit = self.trigger_interval.split(" ")
+        return int(number) * {"millisecond": 0.001, "second": 1.0, "minute": 60.0}[unit.removesuffix("s")]

@@ -5,22 +5,18 @@ or the broker of whoever runs it.
 """
 
 import itertools
-import os
-import pwd
 import random
 import signal
 import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg2
 import pytest
+from model.program import running
 
 from local import database, provision
-from local.jars import BROKER, SPARK_CONNECTOR, fetch
+from local.jars import BROKER, fetch
 from local.java import Java, find_java
 
 _SCHEMA_TEMPLATE = "schema_template"
@@ -35,12 +31,6 @@ def cache_dir(pytestconfig: pytest.Config) -> Path:
 @pytest.fixture(scope="session")
 def java(cache_dir: Path) -> Java:
     return find_java(cache_dir)
-
-
-@pytest.fixture(scope="session")
-def spark_jars_dir(cache_dir: Path, java: Java) -> Path:
-    """The folder of Spark's connector to Kafka."""
-    return fetch(SPARK_CONNECTOR, cache_dir, java)
 
 
 @pytest.fixture(scope="session")
@@ -126,49 +116,6 @@ def topic(new_topic: Callable[[], str]) -> str:
 def free_port() -> Callable[[], int]:
     """Names a port that was free a moment ago at each call."""
     return _free_port
-
-
-@contextmanager
-def running(
-    command: Sequence[str],
-    log: Path,
-    ready: Callable[[], bool],
-    within_s: float = 30,
-    stop_signal: signal.Signals = signal.SIGTERM,
-    user: str | None = None,
-    environ: Mapping[str, str] | None = None,
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A process for as long as the context lasts, from when it is ready until it has ended."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **(environ or {})},
-            cwd="/" if user else None,
-            user=user,
-            group=None if user is None else pwd.getpwnam(user).pw_gid,
-            extra_groups=None if user is None else [],
-            start_new_session=True,  # Ctrl-C is for the tests, which then end it in order
-        )
-        try:
-            deadline = time.monotonic() + within_s
-            while not ready():
-                if process.poll() is not None or time.monotonic() > deadline:
-                    end = "\n".join(log.read_text(errors="replace").splitlines()[-30:])
-                    pytest.fail(
-                        f"{command[0]} is not ready (exit code {process.poll()}); the end of {log}:\n{end}"
-                    )
-                time.sleep(0.1)
-            yield process
-        finally:
-            process.send_signal(stop_signal)
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
 
 
 def _free_port() -> int:

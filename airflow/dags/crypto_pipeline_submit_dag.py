@@ -3,7 +3,7 @@ Keeps the Spark job **CryptoAnalytics** alive: exactly one driver on the standal
 
 The job turns trades in Kafka into 1-minute bars in Postgres. Trigger this DAG once, with *Trigger* above; its one task
 submits the job in cluster mode, then waits *deferred*, without a worker slot, for as long as the job runs. A dot in
-light purple in the grid is the normal state. The button **Spark UI** on the task's page opens the running query.
+light purple in the grid is the normal state. The button **Spark UI** on the task's page opens the running job.
 
 | I want to | do |
 |---|---|

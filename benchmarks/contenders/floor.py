@@ -3,7 +3,6 @@
 from pyspark.sql import DataFrame, SparkSession
 
 from benchmarks.contenders import spark_query
-from spark_processor import kernel
 from spark_processor.settings import JobSettings
 
 
@@ -11,7 +10,7 @@ def main() -> None:
     settings = JobSettings()
 
     def columns(_: SparkSession, messages: DataFrame) -> DataFrame:
-        return messages.select(*kernel.MESSAGE_COLUMNS)
+        return messages.select("value", "key", "partition", "offset")
 
     def discard(messages: DataFrame) -> None:
         messages.coalesce(settings.job_tasks).write.format("noop").mode("overwrite").save()

@@ -1,4 +1,4 @@
-"""What the parts of a running demo hold: memory, open files, connections, coverage, checkpoint."""
+"""What the parts of a running demo hold: memory, open files, connections, coverage."""
 
 import threading
 import time
@@ -41,8 +41,6 @@ def measures() -> list[Measure]:
         *(Measure(f"open files, {part}", 1.05, 8) for part in PARTS),
         Measure("coverage rows", 1, 0),
         Measure("coverage ranges", 1, 4),
-        Measure("checkpoint files", 1.10, 10),
-        Measure("checkpoint kB", 1.10, 50),
         Measure("Postgres connections", 1, 3),
     ]
 
@@ -58,8 +56,6 @@ def held(demo: Demo) -> Holding:
     [(found["Postgres connections"],)] = demo.query(_CONNECTIONS)
     [(rows, ranges)] = demo.query(_COVERAGE)
     found |= {"coverage rows": rows, "coverage ranges": float(ranges)}
-    sizes = [_size(path) for path in demo.state_dir.glob("*/checkpoint/**/*") if path.is_file()]
-    found |= {"checkpoint files": len(sizes), "checkpoint kB": sum(sizes) / 1e3}
     return Holding(time.time(), found)
 
 
@@ -97,10 +93,4 @@ def _memory_mb(process: psutil.Process) -> float:
 def _open_files(process: psutil.Process) -> int:
     with suppress(psutil.Error):
         return int(process.num_fds())
-    return 0
-
-
-def _size(path: Path) -> int:
-    with suppress(FileNotFoundError):  # Spark deletes old ones
-        return path.stat().st_size
     return 0

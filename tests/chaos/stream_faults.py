@@ -1,8 +1,7 @@
-"""What can happen between producer and database: to the topic, to the job and its checkpoint; a second of each."""
+"""What can happen between producer and database: to the topic, to the job; a second of each."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from chaos.fault import FEED, STREAM, Doing, Fault, fault
 from chaos.ground import Site
@@ -72,31 +71,12 @@ def bad_messages(site: Site) -> Iterator[None]:
     yield
 
 
-@contextmanager
-def checkpoint_deleted(site: Site) -> Iterator[None]:
-    """All of Spark's progress is gone while it runs."""
-    for file in _checkpoint(site):
-        file.unlink(missing_ok=True)
-    yield
-
-
-@contextmanager
-def checkpoint_corrupted(site: Site) -> Iterator[None]:
-    """All of Spark's progress is garbage while it runs."""
-    for file in _checkpoint(site):
-        file.write_bytes(site.random.randbytes(100))
-    yield
-
-
 def second_job(*options: str) -> Doing:
     """The same job once more, beside the first."""
 
     @contextmanager
     def doing(site: Site) -> Iterator[None]:
-        checkpoint = site.demo.state_dir.parent / "second-checkpoint"
-        with site.program(
-            "spark_processor.job", *options, SPARK_MASTER_URL="local[1]", CHECKPOINT_DIR=str(checkpoint)
-        ):
+        with site.program("spark_processor.job", *options, SPARK_MASTER_URL="local[1]"):
             yield
 
     return doing
@@ -116,12 +96,6 @@ def _excuse_unread(site: Site) -> None:
     for partition, offset in list(site.ground.planted):
         if offset >= read.get(str(partition), 0):
             site.ground.planted[partition, offset] = False
-
-
-def _checkpoint(site: Site) -> list[Path]:
-    files = [path for path in site.demo.state_dir.glob("*/checkpoint/**/*") if path.is_file()]
-    site.note(f"{len(files)} files")
-    return files
 
 
 FAULTS: list[Fault] = [
@@ -151,16 +125,6 @@ FAULTS: list[Fault] = [
         alerts=STREAM | FEED,
     ),
     fault("bad messages", "messages that are no trades come into the topic", bad_messages, "broker", brief=True),
-    fault(
-        "checkpoint deleted", "Spark's progress is deleted while it runs", checkpoint_deleted, "job", alerts=STREAM
-    ),
-    fault(
-        "checkpoint corrupted",
-        "Spark's progress becomes random bytes while it runs",
-        checkpoint_corrupted,
-        "job",
-        alerts=STREAM,
-    ),
     fault("two jobs", "a second job works on the same bars", second_job(), "job", lasts_s=(30, 45), alerts=STREAM),
     fault(
         "all replayed",

@@ -247,7 +247,7 @@ def test_the_page_of_the_newest_application_of_the_name_is_linked(fake: FakeMast
 
     applications = [shown("a", "Crypto", 90), shown("b", "Crypto", 110), shown("c", "Other", 120)]
     fake.answers["/json/"] = page(activeapps=applications)
-    assert fake.client.application_page("Crypto", 100) == "http://public/proxy/b/StreamingQuery/"
+    assert fake.client.application_page("Crypto", 100) == "http://public/proxy/b/jobs/"
     assert fake.client.application_page("Crypto", 115) is None
 
 

@@ -1,7 +1,6 @@
 """The job between a broker and a database, for the tests of a module."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import psutil
 import psycopg2
@@ -21,7 +20,6 @@ def world(
     new_topic: Callable[[], str],
     postgres_dsn: str,
     java: Java,
-    spark_jars_dir: Path,
     free_port: Callable[[], int],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[World]:
@@ -33,16 +31,15 @@ def world(
             "KAFKA_TOPIC": topic,
             "POSTGRES_DSN": provision.changed(writer, port=str(network.port)),
             "JAVA_HOME": str(java.home),
-            "KAFKA_CONNECTOR_DIR": str(spark_jars_dir),
             "SPARK_MASTER_URL": "local[2]",
-            "CHECKPOINT_DIR": str(folder / "checkpoint"),
             "TRIGGER_INTERVAL": "0 seconds",
             "LOCK_IDLE_S": "3",
             "LOG_EVERY_S": "1",
         }
         connection = psycopg2.connect(postgres_dsn)
         connection.autocommit = True
-        producer = KafkaProducer(bootstrap_servers=kafka_bootstrap_servers)
+        # what a test sends at once comes at once: contradictions are counted within a batch
+        producer = KafkaProducer(bootstrap_servers=kafka_bootstrap_servers, linger_ms=1000)
         one = World(
             kafka_bootstrap_servers, topic, postgres_dsn, network, environ, folder, free_port, producer, connection
         )

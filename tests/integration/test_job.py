@@ -1,7 +1,8 @@
 """The job as it runs: Spark, a real broker, a real Postgres, and what may happen to them."""
 
-import shutil
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from decimal import Decimal
 from random import Random
@@ -146,13 +147,12 @@ def test_what_the_broker_dropped_is_a_hole_and_the_job_goes_on(world: World, job
 def test_jobs_that_are_killed_stopped_doubled_and_replayed_change_no_bar(world: World, job: Job) -> None:
     trades = series("KILLED-USDT", 1, 3000, every_us=300_000)
 
-    # killed as soon as a batch is committed: Spark has not noted it yet
+    # killed between a batch and the next look
     batches = world.query("select max(batch_no) from batches")
     world.send(trades[:1000])
     wait_until(lambda: world.query("select max(batch_no) from batches") != batches, 90, "a batch", job.log)
     job.everything(psutil.Process.kill)
     job.process.wait()
-    shutil.rmtree(world.environ["CHECKPOINT_DIR"])
     world.send(trades[900:1500])
 
     second = world.start()
@@ -192,21 +192,41 @@ def test_a_job_whose_spark_hangs_ends_and_the_next_one_goes_on(world: World) -> 
     hung = world.start(SPARK_PATIENCE_S="40")  # more than a first batch takes
     world.send(trades[:100])
     world.processed()
-    workers = [one for one in psutil.Process(hung.process.pid).children(recursive=True) if _is_python_worker(one)]
-    for worker in workers:
-        worker.suspend()
-    world.send(trades[100:])
-    try:
+    with _suspended(hung):
+        world.send(trades[100:])
         assert hung.process.wait(120) == 1
-    finally:
-        for worker in workers:
-            with suppress(psutil.NoSuchProcess):
-                worker.kill()
     assert "Spark does not finish a batch" in hung.log.read_text(errors="replace")
     after = world.start()
     world.processed()
     assert after.stop() == 0
     assert world.bars("binance", "HUNG-USDT") == reference.bars(trades)
+
+
+def test_a_job_that_is_told_to_stop_does_not_wait_for_its_tasks(world: World) -> None:
+    job = world.start()
+    world.send(series("STOPPED-USDT", 1, 100))
+    world.processed()
+    with _suspended(job):
+        world.send(series("STOPPED-USDT", 101, 200))
+        time.sleep(3)  # so that a batch has begun
+        job.process.terminate()
+        assert job.process.wait(40) == 0
+    assert "in the middle of a batch" in job.log.read_text(errors="replace")
+
+
+@contextmanager
+def _suspended(job: Job) -> Iterator[None]:
+    """Its tasks do not go on for as long as the context lasts; nor after it."""
+    family = psutil.Process(job.process.pid).children(recursive=True)
+    workers = [one for one in family if _is_python_worker(one)]
+    for worker in workers:
+        worker.suspend()
+    try:
+        yield
+    finally:
+        for worker in workers:
+            with suppress(psutil.NoSuchProcess):
+                worker.kill()
 
 
 def _is_python_worker(process: psutil.Process) -> bool:

@@ -126,7 +126,7 @@ def _spark_pages(client: httpx.Client, demo: Demo) -> list[str]:
     begins = [master, f"{master}/json/", worker, f"{worker}/json/"]
     for application in state["activeapps"]:
         proxied = f"{master}/proxy/{application['id']}"
-        begins += [f"{proxied}/{page}/" for page in ("environment", "executors", "jobs", "StreamingQuery", "SQL")]
+        begins += [f"{proxied}/{page}/" for page in ("environment", "executors", "jobs")]
         rest = f"{proxied}/api/v1/applications/{application['id']}"
         begins += [rest, f"{rest}/environment", f"{rest}/allexecutors", f"{rest}/executors/driver/threads"]
     return begins

@@ -23,12 +23,12 @@ def test_a_trigger_brings_a_driver_and_a_deferred_task_that_holds_no_slot(clean:
     assert (pool["running_slots"], pool["queued_slots"], pool["deferred_slots"]) == (0, 0, 1)
 
 
-def test_the_tasks_page_links_to_the_running_query(clean: Any, run_id: str) -> None:
+def test_the_tasks_page_links_to_the_running_application(clean: Any, run_id: str) -> None:
     path = f"dags/crypto_pipeline_submit_dag/dagRuns/{run_id}/taskInstances/run_stream/links"
     link = clean.api("GET", path)["extra_links"]["Spark UI"]
     assert link.startswith(f"{clean.spark.master_ui_url}/proxy/app-")
-    assert link.endswith("/StreamingQuery/")
-    clean.wait(lambda: "Active Streaming Queries" in httpx.get(link, timeout=10).text, "the query's page")
+    assert link.endswith("/jobs/")
+    clean.wait(lambda: "a batch of two" in httpx.get(link, timeout=10).text, "the application's page")
 
 
 def test_of_two_triggers_one_waits(clean: Any, run_id: str) -> None:

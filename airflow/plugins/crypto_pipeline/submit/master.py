@@ -128,7 +128,7 @@ class SparkMaster:
         if not applications:
             return None
         newest = max(applications, key=lambda shown: float(shown["starttime"]))
-        return f"{self.public_ui_url}/proxy/{newest['id']}/StreamingQuery/"
+        return f"{self.public_ui_url}/proxy/{newest['id']}/jobs/"
 
     def log_tail(self, driver_id: str, lines: int = 40) -> str:
         """What a driver said last, dead or alive, or in parentheses why that can't be read. Never raises.

@@ -40,7 +40,7 @@ _SUBMITTED_AT, _SHORT_LIVES, _CLEARED = "submitted_at", "short_lives", "cleared"
 
 
 class SparkUILink(BaseOperatorLink):
-    """The button on the task's page that opens the running query in Spark's own pages."""
+    """The button on the task's page that opens the running job in Spark's own pages."""
 
     name = "Spark UI"
     xcom_key = "spark_ui"
@@ -204,7 +204,7 @@ class SparkDriverOperator(SparkSubmitOperator):
         return spark_connection(self._conn_id)
 
     def _find_ui(self, context: "Context") -> str:
-        """The query's page as soon as the application has registered, else the master's."""
+        """The job's page as soon as the application has registered, else the master's."""
         master = self._connection().master
         since_s = _number(context, _SUBMITTED_AT) - 2
         deadline = time.monotonic() + UI_WITHIN_S
