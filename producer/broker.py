@@ -96,12 +96,12 @@ def abandon(producer: KafkaProducer) -> None:
 
 
 def _check_listening(servers: str) -> None:
-    """A consumer that finds no broker leaves a thread that tries for ever: it is made only if one listens."""
+    """A consumer that finds no broker leaves a thread: it is made only if one listens."""
     troubles = []
     for server in servers.split(","):
         host, _, port = server.strip().rpartition(":")
         try:
-            socket.create_connection((host, int(port)), _CONNECT_WITHIN_S).close()
+            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_WITHIN_S).close()
         except (OSError, ValueError) as error:
             troubles.append(f"{server}: {error}")
         else:

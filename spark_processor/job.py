@@ -105,10 +105,13 @@ def _watch(batches: Batches, topic: Topic, metrics: Metrics, patience_s: float, 
     that it does not hear. To stop such a Spark in order, or only to ask it, may take as long. Nor does a job that
     is told to stop wait for tasks that wait for Kafka: of a batch that is not committed nothing is stored.
     """
-    while (evaluating_s := batches.evaluating_s) <= patience_s:
-        if stopping.is_set() and evaluating_s > _STOP_WITHIN_S:
-            _log.info("stopped in the middle of a batch, to be read again")
-            os._exit(0)
+    told_to_stop_at = None
+    while batches.evaluating_s <= patience_s:
+        if stopping.is_set():
+            told_to_stop_at = told_to_stop_at or time.monotonic()
+            if time.monotonic() - told_to_stop_at > _STOP_WITHIN_S:
+                _log.info("stopped without waiting for Spark; what is not committed is read again")
+                os._exit(0)
         metrics.behind(topic.waiting)
         metrics.tick()
         time.sleep(1)

@@ -11,8 +11,13 @@ from functools import cache
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
+import structlog
 from kafka import KafkaConsumer, TopicPartition  # type: ignore[import-untyped]
-from kafka.errors import KafkaError, OffsetOutOfRangeError  # type: ignore[import-untyped]
+from kafka.errors import (  # type: ignore[import-untyped]
+    KafkaError,
+    OffsetOutOfRangeError,
+    UnknownTopicOrPartitionError,
+)
 
 from producer import broker
 from producer.broker import NotReady, connect_reader
@@ -21,11 +26,15 @@ from spark_processor.kernel import KEPT_BYTES, MESSAGES
 from spark_processor.records import RecordBatch, of_whole_batches, taken_apart
 from spark_processor.topic import OffsetRange
 
+_log = structlog.get_logger()
+
 _BATCHES_AT_A_TIME = 50
 _BYTES_AT_A_TIME = 4 << 20  # uncompressed
+# Of all partitions together: in five seconds, each as small as that, it comes also over a slow network.
+_FETCH_BYTES = 1 << 18
 _POLL_MS = 1_000
 _QUIET_POLLS = 5
-_PATIENCE_S = 60.0  # of a task, which Spark tries four times
+_PATIENCE_S = 45.0  # of a task, which Spark tries four times
 _TRY_AGAIN_S = 0.5
 
 
@@ -37,7 +46,7 @@ def read(bootstrap_servers: str, topic: str, ranges: Sequence[OffsetRange]) -> p
     """The messages (kernel.MESSAGES) of these ranges, as far as the broker still has them.
 
     Of values no more than it takes to see that they are too long, of keys what is kept of them. Raises NothingCame
-    after a minute, and CorruptBatch.
+    where nothing comes for about a minute, and CorruptBatch.
     """
     left = {TopicPartition(topic, one.partition): one for one in ranges}
     messages = _Messages()
@@ -96,7 +105,7 @@ def _read_on(
 ) -> None:
     """Until nothing is left, or nothing comes for some seconds."""
     consumer.assign([])
-    consumer.poll()  # drops what it had fetched ahead: the broker's log may have become another meanwhile
+    consumer.poll()  # drops what came ahead of time: the broker's log may have become another meanwhile
     consumer.assign([*left])
     for place, one in left.items():
         consumer.seek(place, one.begin)
@@ -119,11 +128,12 @@ def _read_on(
 def _skip_what_is_gone(consumer: KafkaConsumer, left: MutableMapping[TopicPartition, OffsetRange]) -> None:
     bounds = broker.bounds(consumer, next(iter(left)).topic)
     for place, one in [*left.items()]:
-        first, end = bounds.get(place.partition, (0, 0))
-        if one.begin >= end:
-            del left[place]
-        else:
-            _advance(left, place, first)
+        if place.partition not in bounds:
+            raise UnknownTopicOrPartitionError(f"it does not know {place}")
+        first, end = bounds[place.partition]
+        if one.begin >= end or one.begin < first:
+            _log.warning("the broker does not have these offsets any more", missing=one, first=first, end=end)
+            _advance(left, place, first if one.begin < first else one.end)
 
 
 def _advance(left: MutableMapping[TopicPartition, OffsetRange], place: TopicPartition, offset: int) -> None:
@@ -146,7 +156,8 @@ def _consumer(bootstrap_servers: str) -> KafkaConsumer:
         bootstrap_servers,
         auto_offset_reset="none",
         fetch_max_wait_ms=10,  # only what is there is waited for
-        max_partition_fetch_bytes=1 << 20,
+        fetch_max_bytes=_FETCH_BYTES,
+        max_partition_fetch_bytes=_FETCH_BYTES,
     )
     return of_whole_batches(consumer)
 

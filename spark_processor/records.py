@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
-from kafka import KafkaConsumer  # type: ignore[import-untyped]
+from kafka import KafkaConsumer, TopicPartition  # type: ignore[import-untyped]
 from kafka.consumer.fetcher import Fetcher  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
@@ -25,6 +25,7 @@ class CorruptBatch(RuntimeError):
 class RecordBatch:
     """A batch of records, uncompressed. offset: the last one's, as kafka-python asks of what it hands out."""
 
+    place: TopicPartition
     offset: int
     base_offset: int
     count: int
@@ -54,8 +55,11 @@ def taken_apart(batches: Sequence[RecordBatch]) -> pa.Table:
         if (values + np.maximum(value_lengths, 0) >= np.append(begins[1:], len(data))).any():
             raise IndexError  # the number of headers, at least, comes after the value
     except IndexError as error:
-        where = f"{batches[0].base_offset} to {batches[-1].offset}"
-        raise CorruptBatch(f"a record of the offsets {where} does not hold what it says") from error
+        for one in batches if len(batches) > 1 else ():
+            taken_apart([one])  # says which it is
+        raise CorruptBatch(
+            f"{_where(batches[0].place, batches[0].base_offset)} does not hold what it says"
+        ) from error
     offsets += np.repeat([batch.base_offset for batch in batches], counts)
     return pa.table(
         {
@@ -70,7 +74,8 @@ class _WholeBatches(Fetcher.PartitionRecords):  # type: ignore[misc]
     """A part of kafka-python 3.0.12: what one answer of the broker holds of a partition.
 
     Its `take` draws from this iterator and then goes on at `next_fetch_offset`; `drain` ends it, also after an
-    error, or `take` would be asked for ever. It raises CorruptBatch.
+    error, or `take` would be asked for ever. Of the rest, what it counts and the leader's epoch, nothing is used.
+    It raises CorruptBatch.
     """
 
     def _unpack_records(self, tp: Any, records: Any, *_deserializers: Any) -> Iterator[RecordBatch]:
@@ -79,13 +84,13 @@ class _WholeBatches(Fetcher.PartitionRecords):  # type: ignore[misc]
                 data = _uncompressed(tp, batch)
                 self.next_fetch_offset = batch.next_offset
                 if batch.records_count and not batch.is_control_batch:
-                    yield RecordBatch(batch.last_offset, batch.base_offset, batch.records_count, data)
+                    yield RecordBatch(tp, batch.last_offset, batch.base_offset, batch.records_count, data)
         finally:
             self.drain()
 
 
-def _uncompressed(place: Any, batch: Any) -> bytes:
-    where = f"the batch at offset {batch.base_offset} of {place.topic}, partition {place.partition},"
+def _uncompressed(place: TopicPartition, batch: Any) -> bytes:
+    where = _where(place, batch.base_offset)
     if batch.magic != 2:
         raise CorruptBatch(f"{where} has format {batch.magic}: brokers since Kafka 4 have none but 2")
     if not batch.validate_crc():
@@ -97,6 +102,10 @@ def _uncompressed(place: Any, batch: Any) -> bytes:
     return bytes(memoryview(batch._buffer)[batch._pos :])
 
 
+def _where(place: TopicPartition, base_offset: int) -> str:
+    return f"{place.topic}, partition {place.partition}: the batch at offset {base_offset}"
+
+
 def _begins(batch: RecordBatch) -> list[int]:
     """Where each record begins, with its length. Only who knows where one ends knows where the next begins."""
     data, at, begins = batch.records, 0, []
@@ -104,8 +113,10 @@ def _begins(batch: RecordBatch) -> list[int]:
         while at < len(data):
             begins.append(at)
             low = data[at]
+            if low & 1:  # zigzag: below 0
+                raise IndexError
             if low < 0x80:
-                at += 1 + (low >> 1)  # zigzag, and never below 0
+                at += 1 + (low >> 1)
             elif (high := data[at + 1]) < 0x80:
                 at += 2 + (((low & 0x7F) | high << 7) >> 1)
             else:
@@ -114,7 +125,7 @@ def _begins(batch: RecordBatch) -> list[int]:
     except IndexError:
         at = -1
     if at != len(data) or len(begins) != batch.count:
-        raise CorruptBatch(f"the batch at offset {batch.base_offset} does not hold what it says")
+        raise CorruptBatch(f"{_where(batch.place, batch.base_offset)} does not hold what it says")
     return begins
 
 

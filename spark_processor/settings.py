@@ -26,7 +26,9 @@ class JobSettings(BaseSettings):
         description="how often a batch starts; 0 seconds: as soon as the one before it has ended",
     )
     max_offsets_per_trigger: int = Field(500_000, ge=1, description="most messages in a batch")
-    spark_master_url: str = Field("local[2]", min_length=1, description="spark://host:port, or local[cores]")
+    spark_master_url: str = Field(
+        "local[2,4]", min_length=1, description="spark://host:port, or local[cores,attempts]"
+    )
     job_tasks: int = Field(2, ge=1, description="tasks that a batch is divided among; each keeps a core busy")
     postgres_patience_s: float = Field(
         300, gt=0, description="how long a batch waits for a database that is away, until the job fails"

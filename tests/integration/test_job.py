@@ -211,7 +211,7 @@ def test_a_job_that_is_told_to_stop_does_not_wait_for_its_tasks(world: World) ->
         time.sleep(3)  # so that a batch has begun
         job.process.terminate()
         assert job.process.wait(40) == 0
-    assert "in the middle of a batch" in job.log.read_text(errors="replace")
+    assert "stopped without waiting for Spark" in job.log.read_text(errors="replace")
 
 
 @contextmanager

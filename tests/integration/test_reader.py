@@ -86,6 +86,14 @@ def test_where_the_log_ends_before_the_range_it_stops(
     assert found == {0: [5, 6, 7, 8, 9], 1: []}
 
 
+def test_what_the_broker_does_not_know_is_not_taken_for_dropped(
+    kafka_bootstrap_servers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_PATIENCE_S", 1)
+    with pytest.raises(NothingCame, match=r"nothing came .* of no_such_topic .*it does not know"):
+        read(kafka_bootstrap_servers, "no_such_topic", [OffsetRange(0, 0, 10)])
+
+
 def test_keys_and_values_are_as_they_were_sent_but_no_longer_than_needed(
     kafka_bootstrap_servers: str, topic: str, send: Callable[..., None]
 ) -> None:

@@ -56,7 +56,9 @@ def test_batches_are_what_their_records_are_one_by_one(batches: list[tuple[list[
 def test_a_batch_that_ends_too_early_is_corrupt(records: list[Record], data: st.DataObject) -> None:
     whole = unpacked(built(records, "none"))
     size = data.draw(st.integers(0, len(whole.records) - 1))
-    with pytest.raises(CorruptBatch, match=rf"at offset {BASE_OFFSET} does not hold what it says"):
+    with pytest.raises(
+        CorruptBatch, match=rf"^trades, partition 5: the batch at offset {BASE_OFFSET} does not hold"
+    ):
         taken_apart([replace(whole, records=whole.records[:size])])
 
 
@@ -64,8 +66,17 @@ def test_a_record_whose_parts_are_longer_than_itself_is_corrupt() -> None:
     whole = unpacked(built([(0, b"key", b"value", [])], "none"))
     longer = whole.records.replace(b"\x0avalue", b"\x0cvalue")
     assert longer != whole.records
-    with pytest.raises(CorruptBatch, match=f"the offsets {BASE_OFFSET} to {BASE_OFFSET} does not hold"):
-        taken_apart([replace(whole, records=longer)])
+    with pytest.raises(
+        CorruptBatch, match=rf"^trades, partition 6: the batch at offset {BASE_OFFSET} does not hold"
+    ):
+        taken_apart([whole, replace(whole, place=TopicPartition("trades", 6), records=longer), whole])
+
+
+@pytest.mark.parametrize("length", [b"\x05", b"\x85\x01", b"\x85\x80\x00"])
+def test_a_record_of_negative_length_is_corrupt(length: bytes) -> None:
+    whole = unpacked(built([(0, b"key", b"value", [])], "none"))
+    with pytest.raises(CorruptBatch, match="does not hold what it says"):
+        taken_apart([replace(whole, records=length + whole.records[1:])])
 
 
 def test_a_control_batch_is_passed_over() -> None:
@@ -86,7 +97,7 @@ def test_what_cannot_be_read_is_named_and_ends(codec: str, place: int, said: str
     log = bytearray(built([(0, b"key", b"value", [])], codec))
     log[place] ^= 1
     found = fetched(bytes(log))
-    with pytest.raises(CorruptBatch, match=rf"the batch at offset {BASE_OFFSET} of trades, partition 5, {said}"):
+    with pytest.raises(CorruptBatch, match=rf"^trades, partition 5: the batch at offset {BASE_OFFSET} {said}"):
         found.take()
     assert not found
 
@@ -95,5 +106,7 @@ def test_what_is_not_compressed_as_it_says_is_named() -> None:
     log = bytearray(built([(0, b"key", b"value", [])], "none"))
     log[22] |= CODECS["zstd"]
     log[17:21] = struct.pack(">I", crc32c(bytes(log[21:])))
-    with pytest.raises(CorruptBatch, match=r"partition 5, cannot be uncompressed: ZstdError"):
+    with pytest.raises(
+        CorruptBatch, match=rf"partition 5: the batch at offset {BASE_OFFSET} cannot be uncompressed: ZstdError"
+    ):
         fetched(bytes(log)).take()

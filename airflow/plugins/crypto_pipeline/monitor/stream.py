@@ -125,6 +125,7 @@ def _lag(bootstrap_servers: str, topic: str, unread: Offsets, ends: Offsets) -> 
 def _oldest_s(bootstrap_servers: str, topic: str, offsets: Offsets) -> float:
     """When the oldest message at these offsets was sent, in seconds since 1970; now where none is given."""
     from kafka import TopicPartition  # type: ignore[import-untyped]
+    from kafka.errors import KafkaError
 
     consumer = _consumer(bootstrap_servers)
     oldest_ms = time.time() * 1000
@@ -135,6 +136,8 @@ def _oldest_s(bootstrap_servers: str, topic: str, offsets: Offsets) -> float:
             consumer.seek(place, offset)
             for records in consumer.poll(timeout_ms=5_000, max_records=1).values():
                 oldest_ms = min(oldest_ms, records[0].timestamp)
+    except KafkaError as error:
+        raise BrokerAway(f"{bootstrap_servers} does not give what the job has not read: {error!r}") from error
     finally:
         consumer.close()
     return oldest_ms / 1000
