@@ -57,9 +57,7 @@ def taken_apart(batches: Sequence[RecordBatch]) -> pa.Table:
     except IndexError as error:
         for one in batches if len(batches) > 1 else ():
             taken_apart([one])  # says which it is
-        raise CorruptBatch(
-            f"{_where(batches[0].place, batches[0].base_offset)} does not hold what it says"
-        ) from error
+        raise _corrupt(batches[0]) from error
     offsets += np.repeat([batch.base_offset for batch in batches], counts)
     return pa.table(
         {
@@ -102,6 +100,10 @@ def _uncompressed(place: TopicPartition, batch: Any) -> bytes:
     return bytes(memoryview(batch._buffer)[batch._pos :])
 
 
+def _corrupt(batch: RecordBatch) -> CorruptBatch:
+    return CorruptBatch(f"{_where(batch.place, batch.base_offset)} does not hold what it says")
+
+
 def _where(place: TopicPartition, base_offset: int) -> str:
     return f"{place.topic}, partition {place.partition}: the batch at offset {base_offset}"
 
@@ -125,7 +127,7 @@ def _begins(batch: RecordBatch) -> list[int]:
     except IndexError:
         at = -1
     if at != len(data) or len(begins) != batch.count:
-        raise CorruptBatch(f"{_where(batch.place, batch.base_offset)} does not hold what it says")
+        raise _corrupt(batch)
     return begins
 
 

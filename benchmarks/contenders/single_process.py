@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import closing
 
 from benchmarks.contenders.progress import tell
 from spark_processor import kernel
@@ -16,12 +17,12 @@ def main() -> None:
     stopping = threading.Event()
     servers, name = settings.kafka_bootstrap_servers, settings.kafka_topic
     store = Store(settings.postgres_dsn, name, settings.lock_idle_s, stopping)
-    for ranges in Topic(servers, name, stopping).batches({}, settings.max_offsets_per_trigger, 0, once=True):
-        messages = read(servers, name, ranges)
-        batch = store.commit([lambda coverage, messages=messages: kernel.evaluate(messages, coverage)])
-        assert batch is not None
-        tell(time.time(), batch.messages - batch.rejected)
-    store.close()
+    with closing(store), closing(Topic(servers, name, stopping)) as topic:
+        for ranges in topic.batches({}, settings.max_offsets_per_trigger, 0, once=True):
+            messages = read(servers, name, ranges)
+            batch = store.commit([lambda coverage, messages=messages: kernel.evaluate(messages, coverage)])
+            assert batch is not None
+            tell(time.time(), batch.messages - batch.rejected)
 
 
 if __name__ == "__main__":
