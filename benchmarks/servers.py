@@ -3,7 +3,6 @@
 import os
 import pwd
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from local import broker, database, provision
 from local.jars import BROKER, FLINK, SPARK_CONNECTOR, fetch
 from local.java import find_java
+from local.ports import free_port
 
 CACHE = Path(".state/cache")
 
@@ -21,7 +21,7 @@ CACHE = Path(".state/cache")
 def running_broker(folder: Path) -> Iterator[str]:
     """Bootstrap servers of a broker."""
     java = find_java(CACHE)
-    one = broker.Broker(folder, _free_port(), _free_port())
+    one = broker.Broker(folder, free_port(), free_port())
     command = broker.prepare(one, java, fetch(BROKER, CACHE, java))
     with _running(command, folder / "broker.log", lambda: broker.is_ready(one.bootstrap_servers)):
         yield one.bootstrap_servers
@@ -30,7 +30,7 @@ def running_broker(folder: Path) -> Iterator[str]:
 @contextmanager
 def running_postgres(folder: Path) -> Iterator[str]:
     """The superuser's DSN of a database server."""
-    server = database.Server(folder, _free_port(), "benchmark")
+    server = database.Server(folder, free_port(), "benchmark")
     runnable = database.prepare(server)
     try:
         log = folder / "server.log"
@@ -88,9 +88,3 @@ def _running(
         finally:
             process.send_signal(stop_signal)
             process.wait(60)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

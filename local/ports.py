@@ -1,5 +1,6 @@
-"""Whether the demo's ports are free, asked before anything starts."""
+"""Ports: whether the demo's are free, asked before anything starts, and free ones for tests and benchmarks."""
 
+import random
 import socket
 from collections.abc import Callable, Mapping
 
@@ -25,6 +26,19 @@ def check(ports: Mapping[str, int], purpose: Callable[[str], str]) -> None:
         named.setdefault(port, variable)
     if problems:
         raise PortsTaken("\n".join(problems))
+
+
+def free_port() -> int:
+    """A port that was free a moment ago, another at each call of this process."""
+    while True:
+        # below those that the kernel gives to outgoing connections, which could take it before its server does
+        port = random.randrange(15_000, 32_000)
+        if port not in _drawn and _is_free(port):
+            _drawn.add(port)
+            return port
+
+
+_drawn: set[int] = set()
 
 
 def _is_free(port: int) -> bool:

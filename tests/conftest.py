@@ -5,9 +5,7 @@ or the broker of whoever runs it.
 """
 
 import itertools
-import random
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,9 +16,9 @@ from model.program import running
 from local import database, provision
 from local.jars import BROKER, fetch
 from local.java import Java, find_java
+from local.ports import free_port
 
 _SCHEMA_TEMPLATE = "schema_template"
-_ports_named: set[int] = set()
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +33,7 @@ def java(cache_dir: Path) -> Java:
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[database.Server]:
-    server = database.Server(tmp_path_factory.mktemp("postgres"), _free_port(), "tests", durable=False)
+    server = database.Server(tmp_path_factory.mktemp("postgres"), free_port(), "tests", durable=False)
     runnable = database.prepare(server)
     try:
         log = server.folder / "server.log"
@@ -84,7 +82,7 @@ def kafka_bootstrap_servers(
 ) -> Iterator[str]:
     from local import broker  # not above: it imports kafka-python, and this file is read before the filter is set
 
-    one = broker.Broker(tmp_path_factory.mktemp("kafka"), _free_port(), _free_port())
+    one = broker.Broker(tmp_path_factory.mktemp("kafka"), free_port(), free_port())
     command = broker.prepare(one, java, fetch(BROKER, cache_dir, java))
     servers = one.bootstrap_servers
     with running(command, one.folder / "broker.log", lambda: broker.is_ready(servers), 90):
@@ -110,22 +108,6 @@ def new_topic(kafka_bootstrap_servers: str) -> Callable[[], str]:
 def topic(new_topic: Callable[[], str]) -> str:
     """A topic of the test's own."""
     return new_topic()
-
-
-@pytest.fixture(scope="session")
-def free_port() -> Callable[[], int]:
-    """Names a port that was free a moment ago at each call."""
-    return _free_port
-
-
-def _free_port() -> int:
-    # below those that the kernel gives to outgoing connections, which could take it before its server does
-    for port in iter(lambda: random.randrange(15_000, 32_000), None):
-        with socket.socket() as probe:
-            if port not in _ports_named and probe.connect_ex(("127.0.0.1", port)) != 0:
-                _ports_named.add(port)
-                return port
-    raise AssertionError("unreachable")
 
 
 def _on_server(server: database.Server, statement: str) -> None:

@@ -4,7 +4,6 @@ Progress comes from Flink's REST interface: what the Kafka source has read.
 """
 
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import httpx
 
 from benchmarks.contenders.progress import tell
 from benchmarks.servers import flink_jars_dir
+from local.ports import free_port
 from spark_processor.settings import JobSettings
 
 _LOOK_EVERY_S = 0.5
@@ -40,7 +40,7 @@ _LOGGING = """\
 
 def main() -> None:
     settings = JobSettings()
-    cluster_port, gateway_port = _free_port(), _free_port()
+    cluster_port, gateway_port = free_port(), free_port()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "config.yaml").write_text(_configuration(folder, cluster_port, gateway_port))
@@ -155,12 +155,6 @@ def _sum(client: httpx.Client, path: str) -> int:
         return 0
     found: list[dict[str, Any]] = client.get(path, params={"get": wanted[0], "agg": "sum"}).json()
     return int(found[0]["sum"])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

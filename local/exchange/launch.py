@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from local.exchange.control import Control
+from local.ports import free_port
 
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 10.0
@@ -41,7 +41,7 @@ def simulator(state_dir: Path, port: int | None = None, **settings: object) -> I
     settings: those of `ExchangeSettings`, as speed=50.0; lists as comma-separated text.
     Raises SimulatorDidNotStart.
     """
-    port = port or _free_port()
+    port = port or free_port()
     chosen = {f"EXCHANGE_{name.upper()}": str(value) for name, value in settings.items()}
     bare = {name: value for name, value in os.environ.items() if not name.startswith("EXCHANGE_")}
     state_dir.mkdir(parents=True, exist_ok=True)
@@ -79,10 +79,3 @@ def _wait(process: subprocess.Popen[bytes], control: Control, log: Path) -> None
             if process.poll() is not None or time.monotonic() > deadline_s:
                 raise SimulatorDidNotStart(f"{log}: {log.read_text()[-2000:]}") from error
             time.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

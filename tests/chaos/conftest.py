@@ -11,13 +11,12 @@ from model.demo import Demo, fresh_demo
 from model.proxy import proxy
 
 from local import source
+from local.ports import free_port
 from local.settings import DemoSettings
 
 
 @pytest.fixture
-def loaded_demo(
-    tmp_path: Path, free_port: Callable[[], int], cache_dir: Path
-) -> Callable[..., AbstractContextManager[Demo]]:
+def loaded_demo(tmp_path: Path, cache_dir: Path) -> Callable[..., AbstractContextManager[Demo]]:
     """A context manager: a demo that is given so many trades a second of these symbols, not started yet."""
 
     @contextmanager
@@ -25,7 +24,6 @@ def loaded_demo(
         with fresh_demo(
             tmp_path,
             cache_dir,
-            free_port,
             ACTIVE_SYMBOLS=",".join(f"{exchange}:{symbol}" for exchange, symbol in keys),
             EXCHANGE_RATE=f"{rate:g}",
             EXCHANGE_RECORDING="",
@@ -39,7 +37,7 @@ def loaded_demo(
 
 @pytest.fixture
 def surrounded_demo(
-    loaded_demo: Callable[..., AbstractContextManager[Demo]], free_port: Callable[[], int]
+    loaded_demo: Callable[..., AbstractContextManager[Demo]],
 ) -> Callable[..., AbstractContextManager[tuple[Demo, Surroundings]]]:
     """The same, and what it runs on: a network to each server, and a disk of the database's own where one can be
     mounted.

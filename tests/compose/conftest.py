@@ -2,11 +2,13 @@
 
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from model.containers import ROOT, Containers, bare_environ, copy_project
+
+from local.ports import free_port
 
 PUBLISHED = (
     *("POSTGRES_PORT", "KAFKA_PORT", "SPARK_MASTER_UI_PORT", "AIRFLOW_PORT"),
@@ -23,7 +25,7 @@ def pictures() -> Path:
 
 
 @pytest.fixture(scope="session")
-def containers(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int]) -> Iterator[Containers]:
+def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]:
     """Not started yet; at the end nothing is left of it but images."""
     folder = tmp_path_factory.mktemp("project")
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)

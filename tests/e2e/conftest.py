@@ -10,10 +10,10 @@ from model.demo import Demo, fresh_demo
 
 @pytest.fixture(scope="session")
 def running_demo(
-    tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], int], cache_dir: Path
+    tmp_path_factory: pytest.TempPathFactory, cache_dir: Path
 ) -> Callable[..., AbstractContextManager[Demo]]:
     """A context manager: a demo with these variables, not started yet; at its end nothing is left of it."""
-    return lambda **variables: fresh_demo(tmp_path_factory.mktemp("demo"), cache_dir, free_port, **variables)
+    return lambda **variables: fresh_demo(tmp_path_factory.mktemp("demo"), cache_dir, **variables)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,6 @@ def world(
     new_topic: Callable[[], str],
     postgres_dsn: str,
     java: Java,
-    free_port: Callable[[], int],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[World]:
     topic, folder = new_topic(), tmp_path_factory.mktemp("job")
@@ -40,9 +39,7 @@ def world(
         connection.autocommit = True
         # what a test sends at once comes at once: contradictions are counted within a batch
         producer = KafkaProducer(bootstrap_servers=kafka_bootstrap_servers, linger_ms=1000)
-        one = World(
-            kafka_bootstrap_servers, topic, postgres_dsn, network, environ, folder, free_port, producer, connection
-        )
+        one = World(kafka_bootstrap_servers, topic, postgres_dsn, network, environ, folder, producer, connection)
         yield one
         producer.close()
         for job in one.jobs:

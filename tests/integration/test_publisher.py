@@ -2,7 +2,6 @@
 
 import gc
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -20,6 +19,7 @@ from structlog.testing import capture_logs
 from local import broker
 from local.jars import BROKER, fetch
 from local.java import Java
+from local.ports import free_port
 from producer.metrics import Health, Metrics
 from producer.publisher import Publisher, PublisherClosed
 from producer.trade import Trade, message_key, to_wire
@@ -95,12 +95,6 @@ def publish(own_broker: RestartableBroker) -> Iterator[Callable[..., Publisher]]
     for publisher in started:
         publisher.close(0)
     gc.collect()  # what kafka-python left open is complained about here, not in another module
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(condition: Callable[[], object], within_s: float) -> None:

@@ -15,6 +15,7 @@ from local import broker
 from local.broker import create_topic
 from local.jars import BROKER, fetch
 from local.java import Java
+from local.ports import free_port
 from producer.trade import MAX_MESSAGE_BYTES
 from spark_processor import reader
 from spark_processor.kernel import KEPT_BYTES, MESSAGES
@@ -140,9 +141,7 @@ def test_what_was_fetched_ahead_of_a_log_that_is_replaced_is_not_taken_for_the_n
     assert read(kafka_bootstrap_servers, topic, [OffsetRange(0, 50, 60)])["value"].to_pylist() == [b"new"] * 10
 
 
-def test_a_broker_that_goes_away_meanwhile_is_waited_for(
-    java: Java, cache_dir: Path, free_port: Callable[[], int], tmp_path: Path
-) -> None:
+def test_a_broker_that_goes_away_meanwhile_is_waited_for(java: Java, cache_dir: Path, tmp_path: Path) -> None:
     port = free_port()
     with proxy(port) as network:
         own = broker.Broker(tmp_path / "kafka", port, free_port(), advertised_port=network.port)
@@ -163,7 +162,7 @@ def test_a_broker_that_goes_away_meanwhile_is_waited_for(
             reader._forget_consumer(servers)
 
 
-def test_a_broker_that_is_away_is_named(free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "_PATIENCE_S", 1)
     nobody = f"127.0.0.1:{free_port()}"
     with pytest.raises(

@@ -24,6 +24,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from crypto_pipeline.submit.master import authorization
 from local import leftovers
 from local.exchange.control import Control
+from local.ports import free_port
 from local.provision import changed
 from local.settings import DemoSettings
 
@@ -155,7 +156,7 @@ class Demo:
 
 
 @contextmanager
-def fresh_demo(folder: Path, cache_dir: Path, free_port: Callable[[], int], **variables: str) -> Iterator[Demo]:
+def fresh_demo(folder: Path, cache_dir: Path, **variables: str) -> Iterator[Demo]:
     """A demo with these variables in an empty folder, not started yet; at the end nothing is left of it."""
     mine = [name.upper() for name in DemoSettings.model_fields]
     environ = {

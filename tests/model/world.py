@@ -18,6 +18,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from model import market, reference
 from model.proxy import Proxy
 
+from local.ports import free_port
 from producer.trade import Trade, message_key, to_wire
 
 
@@ -50,13 +51,12 @@ class World:
     network: Proxy
     environ: dict[str, str]
     folder: Path
-    free_port: Callable[[], int]
     producer: KafkaProducer
     connection: Any
     jobs: list[Job] = field(default_factory=list)
 
     def start(self, *arguments: str, **variables: str) -> Job:
-        port = self.free_port()
+        port = free_port()
         log = self.folder / f"job_{len(self.jobs)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from local.ports import PortsTaken, check
+from local.ports import PortsTaken, check, free_port
 from local.settings import DemoSettings
 
 
@@ -62,3 +62,9 @@ def test_the_ports_are_those_of_the_documentation() -> None:
 
 def test_another_postgres_needs_no_port_here() -> None:
     assert "POSTGRES_PORT" not in DemoSettings(postgres_dsn="postgresql://there").ports()
+
+
+def test_no_free_port_is_named_twice() -> None:
+    ports = [free_port() for _ in range(50)]
+    assert len(set(ports)) == 50
+    check({str(port): port for port in ports}, DemoSettings.describe)

@@ -1,7 +1,6 @@
 """The mailbox: what is sent to it can be read, by people and by programs, also after a restart."""
 
 import smtplib
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from aiosmtpd.smtp import Envelope
 
 from local import mailbox
 from local.mailbox import Mailbox
+from local.ports import free_port
 
 HTML = '<p>a loss of <b>5</b> trades</p><script>document.title = "taken"</script>'
 
@@ -84,7 +84,7 @@ def test_no_mail_is_no_error(box: Mailbox) -> None:
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[tuple[str, int]]:
     """The real server: the address of its pages, and its SMTP port."""
-    port, smtp_port = free_ports()
+    port, smtp_port = free_port(), free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "local.mailbox", str(tmp_path / "mails")]
     server = subprocess.Popen([*command, "--port", str(port), "--smtp-port", str(smtp_port)])
@@ -97,13 +97,6 @@ def served(tmp_path: Path) -> Iterator[tuple[str, int]]:
     finally:
         server.terminate()
         assert server.wait(10) == 0
-
-
-def free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        first.bind(("127.0.0.1", 0))
-        second.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
 
 
 def answers(url: str) -> bool:

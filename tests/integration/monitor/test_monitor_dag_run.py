@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 from psycopg2.extensions import parse_dsn
+
+from local.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 PYTHON = ROOT / ".state" / "airflow-venv" / "bin" / "python"
@@ -226,12 +227,6 @@ def test_a_mail_that_cannot_be_sent_goes_out_with_the_next_run(
     assert (task_states(failed)["tell"], mailbox.mails()) in ((["failed"], []), (["up_for_retry"], []))
     assert monitor(MONITOR_CATCH_UP_S="1")["state"].lower().endswith("success")
     assert [mail["subject"] for mail in mailbox.mails()] == ["Crypto pipeline: 1 new: stream down (stream)"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def soon(condition: Callable[[], object], within_s: float = 30) -> None:

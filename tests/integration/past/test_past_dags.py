@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import pytest
 from local import airflow, database, provision
 from local.airflow import Airflow
 from local.exchange.launch import Simulator
+from local.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # real processes, many of them
 
@@ -79,7 +79,7 @@ def ui(tmp_path: Path, pipeline: Any, past_exchange: Simulator, postgres_server:
     (tmp_path / "dags").mkdir()
     for dag_id in (HISTORY, AUDIT):
         shutil.copy(airflow.DAGS_DIR / f"{dag_id}.py", tmp_path / "dags")
-    smtp_port, mailbox_port, port = free_ports(3)
+    smtp_port, mailbox_port, port = free_port(), free_port(), free_port()
     metadata = provision.create_database(postgres_server.dsn(), "airflow_past")
     one = Airflow(
         folder=tmp_path / "airflow",
@@ -199,15 +199,3 @@ def process(command: Sequence[str], environ: Mapping[str, str], log: Path) -> It
             one.wait()
         with suppress(ProcessLookupError):  # what it has left behind is in its process group
             os.killpg(one.pid, signal.SIGKILL)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, each another."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

@@ -4,7 +4,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ from local import airflow, cluster, database, provision
 from local.airflow import Airflow
 from local.cluster import Cluster
 from local.java import Java
+from local.ports import free_port
 
 DAG_ID, TASK_ID = "crypto_pipeline_submit_dag", "run_stream"
 AIRFLOW_VENV = Path(".state/airflow-venv")
@@ -254,7 +254,7 @@ def stack(
     (folder / "dags").mkdir()
     shutil.copy(airflow.DAGS_DIR / f"{DAG_ID}.py", folder / "dags")
     shutil.copy(Path(__file__).with_name("reap.py"), folder / "dags")
-    ports = free_ports(8)
+    ports = [free_port() for _ in range(8)]
     key = secrets.token_urlsafe(32)
     spark = Cluster(folder / "spark", *ports[:4], worker_cores=2, worker_memory="2g", key=key)
     spark_environ = cluster.prepare(spark, java)
@@ -386,14 +386,3 @@ def parent(pid: int) -> int | None:
         return int(psutil.Process(pid).ppid())
     except psutil.Error:
         return None
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for probe in sockets:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in sockets]
-    finally:
-        for probe in sockets:
-            probe.close()
