@@ -83,5 +83,5 @@ def _commit(store: Store, messages: pa.Table) -> float:
         evaluated_at = time.perf_counter()
         return result
 
-    store.commit([evaluate])
+    store.commit([], [evaluate])
     return time.perf_counter() - evaluated_at

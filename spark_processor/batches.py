@@ -12,9 +12,10 @@ from tenacity import Retrying, retry_if_exception, sleep_using_event, stop_after
 
 from spark_processor.kernel import Coverage
 from spark_processor.metrics import Metrics
-from spark_processor.store import Stopped, Store, is_retryable
+from spark_processor.offsets import OffsetRange, divided
+from spark_processor.session import Stopped, is_retryable
+from spark_processor.store import Store
 from spark_processor.tasks import Evaluate
-from spark_processor.topic import OffsetRange, divided
 
 _log = structlog.get_logger()
 
@@ -50,9 +51,8 @@ class Batches:
         evaluations = [
             self._timed(evaluate, divided(ranges, tasks)) for tasks in ((1,) if small else (self._tasks, 1))
         ]
-        batch = self.patiently(lambda: self._store.commit(evaluations))
-        if batch is not None:
-            self._metrics.committed(batch, took_s=time.monotonic() - began, committed_at_s=time.time())
+        batch = self.patiently(lambda: self._store.commit(ranges, evaluations))
+        self._metrics.committed(batch, took_s=time.monotonic() - began, committed_at_s=time.time())
 
     @property
     def evaluating_s(self) -> float:

@@ -24,8 +24,9 @@ from pydantic import ValidationError
 from producer.log import configure_logging
 from spark_processor.batches import Batches
 from spark_processor.metrics import Metrics
+from spark_processor.session import SchemaMissing, Stopped
 from spark_processor.settings import JobSettings
-from spark_processor.store import SchemaMissing, SpreadOverTasks, Stopped, Store
+from spark_processor.store import SpreadOverTasks, Store
 from spark_processor.tasks import evaluation
 from spark_processor.topic import Topic, TopicUnavailable
 

@@ -7,7 +7,6 @@
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from functools import cache
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -17,6 +16,7 @@ from producer.exchanges import EXCHANGES
 from producer.trade import MAX_AHEAD_US, MAX_ATTESTED, MAX_TRADED_AT_US, MIN_TRADED_AT_US
 from spark_processor.judge import MAX_JUMP, Bounds, Judged, judge
 from spark_processor.order import COLUMNS, order
+from spark_processor.statements import sql
 
 KEPT_BYTES = 16_384  # of a rejected key or value
 
@@ -33,8 +33,7 @@ RESULT = pa.schema(
         *((name, pa.string()) for name in ("taker_buy_volume", "taker_buy_quote_volume")),
         *((name, pa.int64()) for name in ("trades", "first_id", "last_id", "last_traded_at_us", "live_from")),
         *(("seen", pa.string()), ("partition", pa.int32())),
-        *((name, pa.int64()) for name in ("offset_from", "offset_until")),
-        *((name, pa.string()) for name in ("key", "value", "reason")),
+        *(("offset", pa.int64()), ("key", pa.string()), ("value", pa.string()), ("reason", pa.string())),
         *((name, pa.int64()) for name in ("messages", "rejected", "duplicates", "contradictions")),
         ("newest_received_at_us", pa.int64()),
     ]
@@ -51,7 +50,7 @@ _SLOW = pa.schema(
 )
 _REJECTED = pa.schema(
     [
-        *(("partition", pa.int32()), ("offset_from", pa.int64())),
+        *(("partition", pa.int32()), ("offset", pa.int64())),
         *(("key", pa.binary()), ("value", pa.binary()), ("reason", pa.string())),
     ]
 )
@@ -79,18 +78,17 @@ def evaluate(messages: pa.Table, coverage: Coverage) -> pa.Table:
         return RESULT.empty_table()
     with _engine().cursor() as db:  # its tables and variables are its own, and go with it
         numbered = pa.table({"i": pa.arange(0, messages.num_rows), "value": messages["value"]})
-        _prepare(db, numbered, messages, coverage)
+        _prepare(db, numbered, coverage)
         _parse(db, numbered)
         _judge_what_is_left(db, messages, coverage)
         _order(db)
         columns = ", ".join(f'"{one.name}"::{_DUCKDB_TYPES[one.type]} as "{one.name}"' for one in RESULT)
-        union = " union all by name ".join(f"({_sql(part)})" for part in ("bars", "ids", "batch"))
+        union = " union all by name ".join(f"({sql(part)})" for part in ("bars", "ids", "batch"))
         return db.sql(f"select {columns} from ({union})").to_arrow_table()  # noqa: S608 - only our own files
 
 
-def _prepare(db: duckdb.DuckDBPyConnection, numbered: pa.Table, messages: pa.Table, coverage: Coverage) -> None:
+def _prepare(db: duckdb.DuckDBPyConnection, numbered: pa.Table, coverage: Coverage) -> None:
     db.register("input", numbered)
-    db.register("places", messages.select(["partition", "offset"]))
     db.register("seen", coverage.seen)
     consecutive = [exchange.consecutive_ids for exchange in EXCHANGES.values()]
     db.register("exchanges", pa.table({"exchange": list(EXCHANGES), "consecutive_ids": consecutive}))
@@ -102,7 +100,7 @@ def _prepare(db: duckdb.DuckDBPyConnection, numbered: pa.Table, messages: pa.Tab
         ("max_jump", MAX_JUMP),
     ):
         db.execute(f"set variable {name} = {value}")
-    db.execute(_sql("symbols"))
+    db.execute(sql("symbols"))
 
 
 def _parse(db: duckdb.DuckDBPyConnection, everything: pa.Table) -> None:
@@ -113,13 +111,13 @@ def _parse(db: duckdb.DuckDBPyConnection, everything: pa.Table) -> None:
         _parse_these(db, everything.filter(_like_the_writers(everything["value"])), guarded=True)
     db.execute("reset disabled_optimizers")
     if _one(db, "select count(*) from parsed where symbol_no is null"):
-        db.execute(_sql("new_symbols"))
+        db.execute(sql("new_symbols"))
 
 
 def _parse_these(db: duckdb.DuckDBPyConnection, candidates: pa.Table, guarded: bool) -> None:
     db.register("candidates", candidates)
     db.execute(f"set variable guarded = {guarded}")
-    db.execute(_sql("parse"))
+    db.execute(sql("parse"))
 
 
 def _like_the_writers(values: pa.ChunkedArray) -> pa.Array:
@@ -159,11 +157,11 @@ def _judge_what_is_left(db: duckdb.DuckDBPyConnection, messages: pa.Table, cover
     db.register("rejected", _table(rejected, _REJECTED))
     db.execute(f"set variable not_kept = {not_kept}")
     if trades:
-        db.execute(_sql("slow"))
+        db.execute(sql("slow"))
 
 
 def _order(db: duckdb.DuckDBPyConnection) -> None:
-    seen = db.sql(_sql("seen")).fetchnumpy()["i"]
+    seen = db.sql(sql("seen")).fetchnumpy()["i"]
     found = order(db.sql(f"select {', '.join(COLUMNS)} from parsed").fetchnumpy(), seen)  # noqa: S608 - our own names
     db.register("repeats", found.repeats)
     db.register("accounted", found.accounted)
@@ -191,8 +189,3 @@ def _table(rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
 def _engine() -> duckdb.DuckDBPyConnection:
     """One a process: making it costs 20 ms."""
     return duckdb.connect(config={"threads": 1, "preserve_insertion_order": False})
-
-
-@cache
-def _sql(name: str) -> str:
-    return (Path(__file__).parent / "sql" / f"{name}.sql").read_text()

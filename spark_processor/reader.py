@@ -23,8 +23,8 @@ from producer import broker
 from producer.broker import NotReady, connect_reader
 from producer.trade import MAX_MESSAGE_BYTES
 from spark_processor.kernel import KEPT_BYTES, MESSAGES
+from spark_processor.offsets import OffsetRange
 from spark_processor.records import RecordBatch, of_whole_batches, taken_apart
-from spark_processor.topic import OffsetRange
 
 _log = structlog.get_logger()
 

@@ -10,10 +10,10 @@ from pyspark import SparkConf, SparkContext
 
 from spark_processor import kernel
 from spark_processor.kernel import Coverage
+from spark_processor.offsets import OffsetRange
 from spark_processor.reader import read
+from spark_processor.session import APPLICATION
 from spark_processor.settings import JobSettings
-from spark_processor.store import APPLICATION
-from spark_processor.topic import OffsetRange
 
 Evaluate = Callable[[Sequence[Sequence[OffsetRange]], Coverage], pa.Table]
 

@@ -7,8 +7,8 @@ coverage. A new log that is longer than the old one looks like the old one: `--r
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from threading import Event
 
 import structlog
@@ -17,6 +17,7 @@ from kafka.errors import KafkaError  # type: ignore[import-untyped]
 
 from producer import broker
 from producer.broker import NotReady, connect_reader
+from spark_processor.offsets import OffsetRange, at_most
 
 _log = structlog.get_logger()
 
@@ -27,18 +28,6 @@ _LEAST_PAUSE_S = 0.02  # between two looks
 
 class TopicUnavailable(RuntimeError):
     """The topic cannot be read; the message says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class OffsetRange:
-    """The offsets [begin, end) of a partition."""
-
-    partition: int
-    begin: int
-    end: int
-
-    def __len__(self) -> int:
-        return self.end - self.begin
 
 
 class Topic:
@@ -127,18 +116,3 @@ class Topic:
         if self._consumer is None:
             self._consumer = connect_reader(self._servers, metadata_max_age_ms=_PARTITIONS_KNOWN_MS)
         return self._consumer
-
-
-def at_most(messages: int, unread: Iterable[OffsetRange]) -> list[OffsetRange]:
-    """The beginning of what is unread, of each partition the same share; empty ranges are left out."""
-    waiting = [one for one in unread if len(one)]
-    share = min(1.0, messages / sum(map(len, waiting))) if waiting else 1.0
-    return [replace(one, end=one.begin + max(1, int(len(one) * share))) for one in waiting]
-
-
-def divided(ranges: Iterable[OffsetRange], parts: int) -> list[list[OffsetRange]]:
-    """The ranges in so many parts of about the same size, or in fewer: each of a partition is whole."""
-    shares: list[list[OffsetRange]] = [[] for _ in range(parts)]
-    for one in sorted(ranges, key=len, reverse=True):
-        min(shares, key=lambda share: sum(map(len, share))).append(one)
-    return [share for share in shares if share]

@@ -20,8 +20,7 @@ def main() -> None:
     with closing(store), closing(Topic(servers, name, stopping)) as topic:
         for ranges in topic.batches({}, settings.max_offsets_per_trigger, 0, once=True):
             messages = read(servers, name, ranges)
-            batch = store.commit([lambda coverage, messages=messages: kernel.evaluate(messages, coverage)])
-            assert batch is not None
+            batch = store.commit(ranges, [lambda coverage, messages=messages: kernel.evaluate(messages, coverage)])
             tell(time.time(), batch.messages - batch.rejected)
 
 

@@ -1,8 +1,5 @@
--- What was read, what of it was no trade, and how much there was of everything.
-select 'offsets' as kind, "partition", min("offset") as offset_from, max("offset") + 1 as offset_until
-from places group by "partition"
-union all by name
-select 'rejected' as kind, "partition", offset_from, '\x' || lower(hex(key)) as key, '\x' || lower(hex(value)) as value,
+-- What was no trade, and how much there was of everything.
+select 'rejected' as kind, "partition", "offset", '\x' || lower(hex(key)) as key, '\x' || lower(hex(value)) as value,
        reason
 from rejected
 union all by name

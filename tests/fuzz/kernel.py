@@ -45,8 +45,8 @@ def check(data: bytes) -> None:
     found = _evaluate(values, coverage)
 
     for row in found["rejected"]:
-        assert row["offset_from"] in refused, values[row["offset_from"]]
-        if (reason := refused.pop(row["offset_from"])) is not None:
+        assert row["offset"] in refused, values[row["offset"]]
+        if (reason := refused.pop(row["offset"])) is not None:
             assert row["reason"] == reason
         else:
             assert "above the symbol's top" in row["reason"]

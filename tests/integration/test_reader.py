@@ -19,8 +19,9 @@ from local.ports import free_port
 from producer.trade import MAX_MESSAGE_BYTES
 from spark_processor import reader
 from spark_processor.kernel import KEPT_BYTES, MESSAGES
+from spark_processor.offsets import OffsetRange
 from spark_processor.reader import NothingCame, read
-from spark_processor.topic import OffsetRange, Topic, TopicUnavailable
+from spark_processor.topic import Topic, TopicUnavailable
 
 
 @pytest.fixture

@@ -17,9 +17,11 @@ from structlog.testing import capture_logs
 
 from local import provision
 from producer.trade import Trade, to_wire
-from spark_processor import kernel, store
+from spark_processor import kernel, session, store
 from spark_processor.kernel import Coverage
-from spark_processor.store import SchemaMissing, SpreadOverTasks, Stopped, Store, is_retryable
+from spark_processor.offsets import OffsetRange
+from spark_processor.session import SchemaMissing, Stopped, is_retryable
+from spark_processor.store import SpreadOverTasks, Store
 
 
 class Database:
@@ -68,8 +70,7 @@ def evaluation(*trades: Trade | bytes, partition: int = 0, offset: int = 0) -> C
 
 def test_the_job_needs_no_more_than_the_writers_rights(database: Database) -> None:
     with opened(database.writer_dsn) as one:
-        batch = one.commit([evaluation(*series(1, 5), b"no trade")])
-        assert batch is not None
+        batch = one.commit([OffsetRange(0, 0, 6)], [evaluation(*series(1, 5), b"no trade")])
         assert (batch.messages, batch.trades, batch.rejected, batch.proven) == (6, 5, 1, 3)
         assert one.positions() == {0: 6}
     with psycopg2.connect(database.writer_dsn) as connection, connection.cursor() as cursor:
@@ -85,13 +86,25 @@ def test_the_job_needs_no_more_than_the_writers_rights(database: Database) -> No
             connection.rollback()
 
 
+def test_where_to_read_on_is_stored_also_of_what_held_no_message(database: Database) -> None:
+    with opened(database.writer_dsn) as one:
+        one.commit([OffsetRange(0, 0, 1), OffsetRange(1, 0, 2)], [evaluation(b"no trade", b"", b"")])
+        batch = one.commit([OffsetRange(1, 2, 5)], [lambda coverage: kernel.RESULT.empty_table()])
+        assert (batch.messages, batch.trades, batch.newest_received_at_us) == (0, 0, None)
+        assert one.positions() == {0: 1, 1: 5}
+    assert database.query("select offsets from batches order by batch_no") == [
+        ({"0": [0, 1], "1": [0, 2]},),
+        ({"1": [2, 5]},),
+    ]
+
+
 def test_without_the_schema_it_says_what_to_do(empty_database_dsn: str) -> None:
     with opened(empty_database_dsn) as one, pytest.raises(SchemaMissing, match=r"apply postgres/init/\*\.sql"):
         one.positions()
 
 
 def test_an_older_schema_is_refused(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "NEEDED_SCHEMA", 10**6)
+    monkeypatch.setattr(session, "NEEDED_SCHEMA", 10**6)
     with opened(database.writer_dsn) as one, pytest.raises(SchemaMissing, match="needs 1000000"):
         one.positions()
 
@@ -107,11 +120,11 @@ def test_an_error_leaves_nothing_of_the_batch(database: Database) -> None:
     database.query("alter table batches add constraint full_disk check (messages < 3)")
     with opened(database.writer_dsn) as one:
         with pytest.raises(psycopg2.errors.CheckViolation):
-            one.commit([evaluation(*series(1, 5))])
+            one.commit([], [evaluation(*series(1, 5))])
         assert database.query(
             "select (select count(*) from coverage), (select count(*) from trades_1min_agg)"
         ) == [(0, 0)]
-        assert one.commit([evaluation(*series(1, 2))]) is not None
+        one.commit([], [evaluation(*series(1, 2))])
 
 
 def test_a_symbol_spread_over_tasks_is_evaluated_again(database: Database) -> None:
@@ -124,10 +137,9 @@ def test_a_symbol_spread_over_tasks_is_evaluated_again(database: Database) -> No
 
     with opened(database.writer_dsn) as one:
         with pytest.raises(SpreadOverTasks):
-            one.commit([apart])
+            one.commit([], [apart])
         assert database.query("select * from coverage") == []
-        batch = one.commit([apart, evaluation(*odd, *even)])
-    assert batch is not None
+        batch = one.commit([], [apart, evaluation(*odd, *even)])
     assert batch.trades == 9
 
 
@@ -151,7 +163,7 @@ def test_a_session_cut_off_within_a_batch_frees_the_lock(database: Database) -> 
 
         def commit() -> None:
             try:
-                cut_off.commit([freezing])
+                cut_off.commit([], [freezing])
             except psycopg2.Error as error:
                 failures.append(error)
 
@@ -159,7 +171,7 @@ def test_a_session_cut_off_within_a_batch_frees_the_lock(database: Database) -> 
         thread.start()
         assert frozen.wait(30)
         began = time.monotonic()
-        assert other.commit([evaluation(*series(1, 3))]) is not None
+        other.commit([], [evaluation(*series(1, 3))])
         assert time.monotonic() - began < 20
         release.set()
         network.cut()
@@ -168,8 +180,7 @@ def test_a_session_cut_off_within_a_batch_frees_the_lock(database: Database) -> 
             is_retryable(error, cut_off.closed) for error in failures if isinstance(error, psycopg2.Error)
         ] == [True]
         network.mend()
-        batch = cut_off.commit([evaluation(*series(1, 5))])
-    assert batch is not None
+        batch = cut_off.commit([], [evaluation(*series(1, 5))])
     assert (batch.trades, batch.duplicates) == (2, 3)
 
 
@@ -180,20 +191,20 @@ def test_a_batch_may_take_longer_than_a_silent_session_may_live(database: Databa
         return evaluation(*series(1, 5))(coverage)
 
     with opened(database.writer_dsn, lock_idle_s=1) as one:
-        assert one.commit([slow]) is not None
+        one.commit([], [slow])
 
 
 def test_who_holds_the_lock_is_said_and_a_stop_ends_the_waiting(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_LOCK_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(session, "_LOCK_TIMEOUT_S", 0.2)
     stopping = threading.Event()
     holder = psycopg2.connect(database.dsn, application_name="the holder")
     with holder.cursor() as cursor:
         cursor.execute("select lock_bars()")
     stopping.set()
     with opened(database.dsn, stopping=stopping) as one, capture_logs() as logs, pytest.raises(Stopped):
-        one.commit([evaluation(TRADE)])
+        one.commit([], [evaluation(TRADE)])
     holder.close()
     assert [line["holder"][0]["application"] for line in logs] == ["the holder"]
 
@@ -202,14 +213,14 @@ def test_only_the_newest_rejected_messages_are_kept(database: Database, monkeypa
     monkeypatch.setattr(store, "REJECTED_MESSAGES_KEPT", 3)
     with opened(database.writer_dsn) as one:
         for offset in range(5):
-            one.commit([evaluation(b"no trade", offset=offset)])
+            one.commit([], [evaluation(b"no trade", offset=offset)])
     assert database.query('select "offset" from rejected_messages order by 1') == [(2,), (3,), (4,)]
 
 
 def test_a_message_at_the_place_of_another_replaces_it(database: Database) -> None:
     with opened(database.writer_dsn) as one:
         for value in (b"old", b"old", b"new"):
-            one.commit([evaluation(value)])
+            one.commit([], [evaluation(value)])
     assert [bytes(row[0]) for row in database.query("select value from rejected_messages")] == [b"new"]
 
 
@@ -218,9 +229,8 @@ def test_a_trade_for_a_proven_bar_is_merged_and_raises_an_alert(database: Databa
     trades = series(1, 4)
     falling = replace(trades[-1], trade_id=5, prev_trade_id=4, traded_at_us=trades[1].traded_at_us + 1)
     with opened(database.writer_dsn) as one:
-        assert one.commit([evaluation(*trades)]) is not None
-        batch = one.commit([evaluation(falling)])
-    assert batch is not None
+        one.commit([], [evaluation(*trades)])
+        batch = one.commit([], [evaluation(falling)])
     assert batch.time_falls == 1
     assert database.query("select what, about from alerts") == [
         ("late trade", "binance BTC-USDT 2024-11-21 00:02")
@@ -234,28 +244,28 @@ def test_a_closed_symbol_is_not_reopened_by_messages_but_by_a_call(database: Dat
         return str(database.query("select wanted::text from coverage")[0][0])
 
     with opened(database.writer_dsn) as one:
-        one.commit([evaluation(*series(5, 9))])
+        one.commit([], [evaluation(*series(5, 9))])
         assert wanted() == "{[5,)}"
         database.query("select close_wanted('binance', 'BTC-USDT')")
-        one.commit([evaluation(*series(20, 22), *series(3, 3))])
+        one.commit([], [evaluation(*series(20, 22), *series(3, 3))])
         assert wanted() == "{[3,10)}"
         database.query("select open_wanted('binance', 'BTC-USDT', 20)")
-        one.commit([evaluation(*series(23, 24))])
+        one.commit([], [evaluation(*series(23, 24))])
         assert wanted() == "{[3,10),[20,)}"
 
 
 def test_history_does_not_keep_live_trades_from_being_wanted(database: Database) -> None:
     database.query("select open_wanted('binance', 'BTC-USDT', 1, 4)")
     with opened(database.writer_dsn) as one:
-        one.commit([evaluation(*(replace(trade, source="rest") for trade in series(1, 3)))])
-        one.commit([evaluation(*series(8, 9))])
+        one.commit([], [evaluation(*(replace(trade, source="rest") for trade in series(1, 3)))])
+        one.commit([], [evaluation(*series(8, 9))])
     assert database.query("select seen::text, wanted::text from coverage") == [("{[1,4),[8,10)}", "{[1,4),[8,)}")]
 
 
 def test_marking_costs_no_more_with_a_million_old_bars(database: Database) -> None:
     """Compared by the buffers that marking touches: a count, where times would be noise."""
     with opened(database.writer_dsn) as one:
-        one.commit([evaluation(*series(10**7, 10**7 + 9))])
+        one.commit([], [evaluation(*series(10**7, 10**7 + 9))])
         few = buffers(database)
         database.query(
             """insert into trades_1min_agg

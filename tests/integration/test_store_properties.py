@@ -53,11 +53,11 @@ class Pipeline:
     def reset(self) -> None:
         self.query("truncate trades_1min_agg, coverage, batches, rejected_messages, latest_prices, alerts")
 
-    def commit(self, tasks: list[list[Row]]) -> Batch | None:
+    def commit(self, tasks: list[list[Row]]) -> Batch:
         """One batch, divided among tasks as given; all in one where a symbol is spread."""
         together = [row for task in tasks for row in task]
         return self.store.commit(
-            [lambda coverage: run(tasks, coverage), lambda coverage: run([together], coverage)]
+            [], [lambda coverage: run(tasks, coverage), lambda coverage: run([together], coverage)]
         )
 
     def bars(self, key: tuple[str, str]) -> dict[int, reference.Bar]:

@@ -28,7 +28,7 @@ def evaluate(
     """The result by kind of row, each row without its empty columns."""
     rows = [(value, b"key", 3, 1000 + place) for place, value in enumerate(values)]
     columns = [pa.array(c, f.type) for c, f in zip(zip(*rows, strict=True), kernel.MESSAGES, strict=True)]
-    found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in ("bar", "ids", "rejected", "offsets", "counts")}
+    found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in ("bar", "ids", "rejected", "counts")}
     for row in kernel.evaluate(pa.table(columns, kernel.MESSAGES), coverage).to_pylist():
         found[row["kind"]].append({k: v for k, v in row.items() if v is not None and k != "kind"})
     return found
@@ -65,7 +65,6 @@ def test_a_trade_becomes_a_bar_and_accounts_for_its_ids() -> None:
             }
         ],
         "rejected": [],
-        "offsets": [{"partition": 3, "offset_from": 1000, "offset_until": 1001}],
         "counts": [
             {
                 "messages": 1,
@@ -95,7 +94,7 @@ def test_every_kind_of_message_that_is_no_trade_is_refused_with_its_reason_and_p
     bad = market.no_trades("binance", "BTC-USDT")
     found = evaluate([to_wire(TRADE), *bad.values(), to_wire(replace(TRADE, trade_id=11, prev_trade_id=10))])
     assert [row["reason"] for row in found["rejected"]] == list(bad)
-    assert [(row["partition"], row["offset_from"]) for row in found["rejected"]] == [
+    assert [(row["partition"], row["offset"]) for row in found["rejected"]] == [
         (3, 1001 + place) for place in range(len(bad))
     ]
     assert [row.get("value") for row in found["rejected"]] == [
@@ -113,7 +112,7 @@ def test_of_damaged_messages_it_takes_exactly_those_that_the_contract_takes(seed
     values = [damaged(random, to_wire(replace(TRADE, trade_id=i, prev_trade_id=i - 1))) for i in range(100, 500)]
     verdicts = [verdict(value) for value in values]
     found = evaluate(values)
-    assert {row["offset_from"] - 1000: row["reason"] for row in found["rejected"]} == {
+    assert {row["offset"] - 1000: row["reason"] for row in found["rejected"]} == {
         place: reason for place, reason in enumerate(verdicts) if isinstance(reason, str)
     }
     taken = [trade for trade in verdicts if isinstance(trade, Trade)]
@@ -144,7 +143,7 @@ def test_bad_messages_of_any_shape_leave_the_others_as_they_are(bad: bytes | Non
     values: list[bytes | None] = [to_wire(trade) for trade in trades]
     values[1000:1000] = [bad] * 3
     alone, among = of(*trades), evaluate(values)
-    assert [row["offset_from"] for row in among["rejected"]] == [2000, 2001, 2002]
+    assert [row["offset"] for row in among["rejected"]] == [2000, 2001, 2002]
     assert (among["bar"], among["ids"]) == (alone["bar"], alone["ids"])
 
 

@@ -8,15 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg2
-import pyarrow as pa
 import pytest
 from psycopg2.extensions import connection
 
 from crypto_pipeline.period import EPOCH, to_us
 from local.exchange.launch import Simulator, simulator
 from producer.trade import Trade
-from spark_processor.kernel import MESSAGES, evaluate
-from spark_processor.store import Store
 
 MINUTE = timedelta(minutes=1)
 
@@ -41,27 +38,9 @@ class Job:
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
-        from kafka import KafkaConsumer, TopicPartition
+        from model import job_thread  # not above: it imports kafka-python, see ../../conftest.py
 
-        store = Store(self.dsn, self.topic, 30, self.stopping)
-        consumer = KafkaConsumer(bootstrap_servers=self.servers)
-        try:
-            partitions = [TopicPartition(self.topic, n) for n in consumer.partitions_for_topic(self.topic)]
-            consumer.assign(partitions)
-            consumer.seek_to_beginning()
-            while not self.stopping.is_set():
-                if not self.running.wait(0.1):
-                    continue
-                records = [r for some in consumer.poll(timeout_ms=100).values() for r in some]
-                if records:
-                    columns = zip(*((r.value, r.key, r.partition, r.offset) for r in records), strict=True)
-                    messages = pa.table(
-                        [pa.array(c, f.type) for c, f in zip(columns, MESSAGES, strict=True)], MESSAGES
-                    )
-                    store.commit([lambda coverage, messages=messages: evaluate(messages, coverage)])
-        finally:
-            consumer.close()
-            store.close()
+        job_thread.process(self.dsn, self.servers, self.topic, self.stopping, self.running)
 
 
 @dataclass

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import psycopg2
-import pyarrow as pa
 import pytest
 from psycopg2.extensions import connection
 
@@ -16,8 +15,6 @@ from local.exchange.control import Control
 from local.exchange.launch import Simulator, simulator
 from local.provision import create_login
 from producer.trade import Trade
-from spark_processor.kernel import MESSAGES, evaluate
-from spark_processor.store import Store
 
 MINUTE = timedelta(minutes=1)
 
@@ -67,11 +64,15 @@ class Pipeline:
 @pytest.fixture
 def pipeline(new_database: Callable[[], str], kafka_bootstrap_servers: str, topic: str) -> Iterator[Pipeline]:
     """A database and a topic of the test's own, with a job that runs."""
+    from model import job_thread  # not above: it imports kafka-python, see ../../conftest.py
+
     dsn = new_database()
     db = psycopg2.connect(create_login(dsn, "airflow_tasks", "secret", "crypto_monitor"))
     owner = psycopg2.connect(dsn)
-    stopping = threading.Event()
-    job = threading.Thread(target=_run, args=(dsn, kafka_bootstrap_servers, topic, stopping), name="job")
+    stopping, running = threading.Event(), threading.Event()
+    running.set()
+    place = (dsn, kafka_bootstrap_servers, topic)
+    job = threading.Thread(target=job_thread.process, args=(*place, stopping, running), name="job")
     job.start()
     try:
         yield Pipeline(db, owner, dsn, kafka_bootstrap_servers, topic)
@@ -80,28 +81,6 @@ def pipeline(new_database: Callable[[], str], kafka_bootstrap_servers: str, topi
         job.join()
         db.close()
         owner.close()
-
-
-def _run(dsn: str, bootstrap_servers: str, topic: str, stopping: threading.Event) -> None:
-    from kafka import KafkaConsumer, TopicPartition
-
-    store = Store(dsn, topic, 30, stopping)
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap_servers)
-    try:
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
-        consumer.assign(partitions)
-        consumer.seek_to_beginning()
-        while not stopping.is_set():
-            records = [r for some in consumer.poll(timeout_ms=100).values() for r in some]
-            if records:
-                columns = zip(*((r.value, r.key, r.partition, r.offset) for r in records), strict=True)
-                messages = pa.table(
-                    [pa.array(c, f.type) for c, f in zip(columns, MESSAGES, strict=True)], MESSAGES
-                )
-                store.commit([lambda coverage, messages=messages: evaluate(messages, coverage)])
-    finally:
-        consumer.close()
-        store.close()
 
 
 def true_trades(control: Control, exchange: str, symbol: str, start: datetime, end: datetime) -> list[Trade]:

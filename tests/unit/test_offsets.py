@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spark_processor.topic import OffsetRange, at_most, divided
+from spark_processor.offsets import OffsetRange, at_most, divided
 
 RANGES = st.lists(
     st.builds(lambda begin, length: (begin, begin + length), st.integers(0, 10**9), st.integers(0, 10**6)),
