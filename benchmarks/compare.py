@@ -25,8 +25,14 @@ def main() -> None:
         folder = Path(temporary)
         with running_broker(folder / "kafka") as servers, running_postgres(folder / "postgres") as dsn:
             fill(servers, TOPIC, options.messages, options.symbols, INPUTS[options.input], folder)
-            _say(f"{options.messages:,} messages of {options.symbols} symbols are in Kafka: {options.input}")
-            _say(f"{'':12} {'CPU us/trade':>13} {'trades/s':>10} {'MB':>7} {'start s':>8} {'wrong bars':>15}")
+            print(
+                f"{options.messages:,} messages of {options.symbols} symbols are in Kafka: {options.input}",
+                flush=True,
+            )
+            print(
+                f"{'':12} {'CPU us/trade':>13} {'trades/s':>10} {'MB':>7} {'start s':>8} {'wrong bars':>15}",
+                flush=True,
+            )
             for number in range(options.rounds):
                 for name in options.only:
                     database = f"{name}_{number}"
@@ -44,7 +50,7 @@ def main() -> None:
 def _show(one: Measured) -> Measured:
     wrong = "" if one.wrong is None else f"{one.wrong} of {one.bars}"
     cost = f"{one.cpu_us:13.2f} {one.per_s:10,.0f} {one.peak_mb:7.0f} {one.start_s:8.1f}"
-    _say(f"{one.contender:12} {cost} {wrong:>15}")
+    print(f"{one.contender:12} {cost} {wrong:>15}", flush=True)
     return one
 
 
@@ -61,10 +67,6 @@ def _options() -> argparse.Namespace:
     if unknown:
         parser.error(f"unknown contenders {sorted(unknown)}: choose among {list(CONTENDERS)}")
     return options
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - a command's answer
 
 
 if __name__ == "__main__":

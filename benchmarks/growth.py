@@ -1,7 +1,8 @@
-"""What grows with what: the cost of a trade with symbols, holes, partitions, tasks or batches, and that of a
-commit with the bars in the table.
+"""What grows with what: the cost of a trade with symbols, holes, partitions, tasks or batches, the time until a
+backlog is worked off with its length, and that of a commit with the bars in the table.
 
-    python -m benchmarks.growth symbols|holes|partitions|tasks|batches|bars [--messages 1500000] [--rounds 2]
+    python -m benchmarks.growth symbols|holes|partitions|tasks|batches|backlog|bars
+        [--messages 1500000] [--batch 500000] [--rounds 2]
 
 Writes what was measured to docs/benchmarks.
 """
@@ -11,7 +12,7 @@ import statistics
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         for point in growth.run(growth, options, Path(temporary)):
             points.append(point)
-            _say(f"{growth.x_title} {point.size:,.0f}: {growth.y_title} {point.value:.4g}")
+            print(f"{growth.x_title} {point.size:,.0f}: {growth.y_title} {point.value:.4g}", flush=True)
     results.write(
         f"growth_{options.growth}",
         {name: getattr(options, name) for name in ("messages", "batch", "rounds")},
@@ -67,69 +68,79 @@ def main() -> None:
 def _with_symbols(growth: Growth, options: argparse.Namespace, folder: Path) -> Iterator[Point]:
     """The job over a backlog of so many symbols; each size has a broker of its own."""
     for symbols in growth.sizes:
-        yield from _on_own_broker(symbols, symbols, PARTITIONS, options, folder)
+        with _backlog(folder, options.messages, symbols=symbols) as one:
+            for number in range(options.rounds):
+                yield Point(symbols, one.run_job(f"run_{number}", options.batch).cpu_us)
 
 
 def _with_partitions(growth: Growth, options: argparse.Namespace, folder: Path) -> Iterator[Point]:
     """The job over a backlog in so many partitions; each size has a broker of its own."""
     for partitions in growth.sizes:
-        yield from _on_own_broker(partitions, SYMBOLS, partitions, options, folder)
+        with _backlog(folder, options.messages, partitions=partitions) as one:
+            for number in range(options.rounds):
+                yield Point(partitions, one.run_job(f"run_{number}", options.batch).cpu_us)
 
 
-def _on_own_broker(
-    size: int, symbols: int, partitions: int, options: argparse.Namespace, folder: Path
-) -> Iterator[Point]:
-    own = folder / str(size)
-    own.mkdir()
-    with running_broker(own / "kafka") as servers, running_postgres(own / "postgres") as dsn:
-        fill(servers, TOPIC, options.messages, symbols, INPUTS["clean"], own, partitions)
-        for number in range(options.rounds):
-            yield Point(size, measure(JOB, servers, dsn, f"run_{number}", own, options.batch).cpu_us)
+def _with_backlog(growth: Growth, options: argparse.Namespace, folder: Path) -> Iterator[Point]:
+    """The job from its start to the end of a backlog of so many messages; each size has a broker of its own."""
+    for messages in growth.sizes:
+        with _backlog(folder, messages) as one:
+            for number in range(options.rounds):
+                yield Point(messages, one.run_job(f"run_{number}", options.batch).took_s)
 
 
 def _with_holes(growth: Growth, options: argparse.Namespace, folder: Path) -> Iterator[Point]:
     """The job over one backlog, with so many ranges of ids missing from the symbols' coverage below it."""
-
-    def run(servers: str, dsn: str, name: str, holes: int) -> Measured:
-        _open_holes(new_database(dsn, name), holes)
-        return measure(JOB, servers, dsn, name, folder, options.batch)
-
-    for size, measured in _over_one_backlog(growth, options, folder, run):
-        yield Point(size, measured.cpu_us)
+    with _backlog(folder, options.messages) as one:
+        for name, holes in _rounds(growth, options):
+            _open_holes(new_database(one.dsn, name), holes)
+            yield Point(holes, one.run_job(name, options.batch).cpu_us)
 
 
 def _with_tasks(growth: Growth, options: argparse.Namespace, folder: Path) -> Iterator[Point]:
     """The job over one backlog, with so many cores, and each batch divided among as many tasks."""
-
-    def run(servers: str, dsn: str, name: str, tasks: int) -> Measured:
-        cores = {"JOB_TASKS": str(tasks), "SPARK_MASTER_URL": f"local[{tasks}]"}
-        return measure(JOB, servers, dsn, name, folder, options.batch, **cores)
-
-    for size, measured in _over_one_backlog(growth, options, folder, run):
-        yield Point(size, measured.per_s / 1e3)
+    with _backlog(folder, options.messages) as one:
+        for name, tasks in _rounds(growth, options):
+            cores = {"JOB_TASKS": str(tasks), "SPARK_MASTER_URL": f"local[{tasks}]"}
+            yield Point(tasks, one.run_job(name, options.batch, **cores).per_s / 1e3)
 
 
 def _with_batches(growth: Growth, options: argparse.Namespace, folder: Path) -> Iterator[Point]:
     """The job over one backlog, with so many messages in a batch."""
-
-    def run(servers: str, dsn: str, name: str, batch: int) -> Measured:
-        return measure(JOB, servers, dsn, name, folder, batch)
-
-    for size, measured in _over_one_backlog(growth, options, folder, run):
-        yield Point(size, measured.cpu_us)
+    with _backlog(folder, options.messages) as one:
+        for name, batch in _rounds(growth, options):
+            yield Point(batch, one.run_job(name, batch).cpu_us)
 
 
-def _over_one_backlog(
-    growth: Growth, options: argparse.Namespace, folder: Path, run: Callable[[str, str, str, int], Measured]
-) -> Iterator[tuple[int, Measured]]:
-    """run: broker, database server, name of the database, size."""
-    with running_broker(folder / "kafka") as servers, running_postgres(folder / "postgres") as dsn:
-        fill(servers, TOPIC, options.messages, SYMBOLS, INPUTS["clean"], folder)
-        for number in range(options.rounds):
-            for size in growth.sizes:
-                name = f"size_{size}_{number}"
-                yield size, run(servers, dsn, name, size)
-                drop_database(dsn, name)
+@dataclass(frozen=True)
+class _Backlog:
+    """A broker that holds it, a database server, and the folder of both."""
+
+    servers: str
+    dsn: str
+    folder: Path
+
+    def run_job(self, database: str, batch: int, **variables: str) -> Measured:
+        """The job over all of it, into a database that is made, if it is not there, and dropped."""
+        measured = measure(JOB, self.servers, self.dsn, database, self.folder, batch, **variables)
+        drop_database(self.dsn, database)
+        return measured
+
+
+@contextmanager
+def _backlog(
+    folder: Path, messages: int, symbols: int = SYMBOLS, partitions: int = PARTITIONS
+) -> Iterator[_Backlog]:
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        own = Path(temporary)
+        with running_broker(own / "kafka") as servers, running_postgres(own / "postgres") as dsn:
+            fill(servers, TOPIC, messages, symbols, INPUTS["clean"], own, partitions)
+            yield _Backlog(servers, dsn, own)
+
+
+def _rounds(growth: Growth, options: argparse.Namespace) -> Iterator[tuple[str, int]]:
+    """Each size in each round, with the name of its run."""
+    return ((f"run_{number}_{size}", size) for number in range(options.rounds) for size in growth.sizes)
 
 
 def _with_bars(growth: Growth, options: argparse.Namespace, folder: Path) -> Iterator[Point]:
@@ -174,6 +185,13 @@ GROWTHS = {
         (50_000, 100_000, 250_000, 500_000),
         _with_batches,
     ),
+    "backlog": Growth(
+        "The job with a longer backlog",
+        "messages",
+        "s from its start",
+        (1_800_000, 6_000_000, 18_000_000),
+        _with_backlog,
+    ),
     "bars": Growth(
         "A commit with more bars in the table",
         "bars in the table",
@@ -191,10 +209,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=500_000, help="most messages in a batch")
     parser.add_argument("--rounds", type=int, default=2)
     return parser.parse_args()
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - a command's answer
 
 
 if __name__ == "__main__":

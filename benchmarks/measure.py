@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +23,8 @@ class Measured:
     """What a run cost, after its first step, which pays for the start of Java and Spark.
 
     cpu_us: user and system, of the contender's processes, a message. per_s: messages a second.
-    peak_mb: memory (PSS). start_s: from the start of the process to the end of the first step.
-    wrong, bars: how many bars are wrong of how many; None where none are written.
+    peak_mb: memory (PSS). start_s: from the start of the process to the end of the first step. took_s: to the end
+    of the last one. wrong, bars: how many bars are wrong of how many; None where none are written.
     """
 
     contender: str
@@ -30,6 +32,7 @@ class Measured:
     per_s: float
     peak_mb: float
     start_s: float
+    took_s: float
     wrong: int | None
     bars: int | None
 
@@ -49,7 +52,7 @@ def measure(
     batch: the most messages that it processes at a time, if it works in batches. variables: other settings.
     """
     own = _database(contender, dsn, database)
-    environ = environment(servers, own, folder) | {"MAX_OFFSETS_PER_TRIGGER": str(batch)} | variables
+    environ = _environment(servers, own, folder) | {"MAX_OFFSETS_PER_TRIGGER": str(batch)} | variables
     module, *arguments = contender.command
     command = [sys.executable, "-W", "ignore", "-m", f"benchmarks.contenders.{module}", *arguments]
     process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True)
@@ -71,12 +74,25 @@ def measure(
         messages / (ended_s - began_s),
         usage.peak_mb,
         began_s - usage.began_s,
+        ended_s - usage.began_s,
         wrong,
         bars,
     )
 
 
-def environment(servers: str, dsn: str, folder: Path) -> dict[str, str]:
+@contextmanager
+def running_job(servers: str, dsn: str, folder: Path, trigger: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The job, as long as the context lasts."""
+    command = [sys.executable, "-m", "spark_processor.job", "--trigger-interval", trigger]
+    process = subprocess.Popen(command, env=_environment(servers, dsn, folder))
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _environment(servers: str, dsn: str, folder: Path) -> dict[str, str]:
     """The settings of a job, or of a contender, on this machine."""
     return {
         **os.environ,

@@ -4,7 +4,6 @@ python -m benchmarks.memory
 """
 
 import re
-import sys
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -26,8 +25,8 @@ def main() -> None:
         with suppress(psutil.NoSuchProcess):
             held_mb[_name(process)] += pss_mb(process)
     for name, megabytes in held_mb.most_common():
-        _say(f"{megabytes:8,.0f} MB  {name}")
-    _say(f"{sum(held_mb.values()):8,.0f} MB  in all")
+        print(f"{megabytes:8,.0f} MB  {name}", flush=True)
+    print(f"{sum(held_mb.values()):8,.0f} MB  in all", flush=True)
 
 
 def _name(process: psutil.Process) -> str:
@@ -39,10 +38,6 @@ def _name(process: psutil.Process) -> str:
         return words[words.index("-m") + 1]
     programs = [Path(word).name for word in words[1:2]]
     return f"airflow {words[2]}" if programs == ["airflow"] else Path(re.split(r" --|:", words[0])[0]).name
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
 
 
 if __name__ == "__main__":

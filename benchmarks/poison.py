@@ -31,7 +31,7 @@ def main() -> None:
         producer.poll(0)
     took_s = time.monotonic() - began
     left = producer.flush(30)
-    sys.stdout.write(f"{sent - left} messages of random bytes, {(sent - left) / took_s:.0f} a second\n")
+    print(f"{sent - left} messages of random bytes, {(sent - left) / took_s:.0f} a second")
 
 
 if __name__ == "__main__":

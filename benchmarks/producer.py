@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from benchmarks import results
 from benchmarks.servers import running_broker
 from local.broker import create_topic
 from local.exchange.launch import Simulator, simulator
+from local.ports import free_port
 from producer.metrics import BUCKETS_S
 
 
@@ -55,8 +55,8 @@ def main() -> None:
     options = _options()
     measured: list[Measured] = []
     with tempfile.TemporaryDirectory() as folder, running_broker(Path(folder) / "kafka") as servers:
-        _say(f"{options.rate} trades/s offered, {options.symbols} symbols, {options.seconds} s")
-        _say(f"{'':12} {'trades/s':>9} {'CPU us/trade':>13} {'MB':>6} {'p50 ms':>8} {'p99 ms':>8}")
+        print(f"{options.rate} trades/s offered, {options.symbols} symbols, {options.seconds} s", flush=True)
+        print(f"{'':12} {'trades/s':>9} {'CPU us/trade':>13} {'MB':>6} {'p50 ms':>8} {'p99 ms':>8}", flush=True)
         for name, start in (("producer", _start_producer), ("plain loop", _start_plain_loop)):
             state_dir = Path(folder) / name.replace(" ", "_")
             with simulator(
@@ -67,9 +67,10 @@ def main() -> None:
                 symbols = _symbols(market)
                 found = _measure(name, start, market, servers, topic, symbols, options.seconds)
                 measured.append(found)
-                _say(
+                print(
                     f"{found.name:12} {found.trades_per_s:9,.0f} {found.cpu_us_per_trade:13.1f}"
-                    f" {found.memory_mb:6.0f} {found.p50_ms:8.0f} {found.p99_ms:8.0f}"
+                    f" {found.memory_mb:6.0f} {found.p50_ms:8.0f} {found.p99_ms:8.0f}",
+                    flush=True,
                 )
 
     results.write("producer", {"rate": options.rate, "symbols": options.symbols}, measured)
@@ -81,7 +82,7 @@ Start = Callable[[Simulator, str, str, list[str], int], subprocess.Popen[bytes]]
 def _measure(
     name: str, start: Start, market: Simulator, servers: str, topic: str, symbols: list[str], seconds: float
 ) -> Measured:
-    port = _free_port()
+    port = free_port()
     candidate = start(market, servers, topic, symbols, port)
     process = psutil.Process(candidate.pid)
     try:
@@ -199,17 +200,6 @@ def _quantile(delivery: dict[float, float], part: float) -> float:
 def _symbols(market: Simulator) -> list[str]:
     listed = httpx.get(f"{market.url}/api/v3/exchangeInfo", timeout=10).json()["symbols"]
     return [f"{symbol['baseAsset']}-{symbol['quoteAsset']}" for symbol in listed]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def _options() -> argparse.Namespace:

@@ -39,7 +39,9 @@ def main() -> None:
     ]
     parts += _comparison()
     parts += _latency()
+    parts += _idle()
     parts += _producer()
+    parts += _history()
     parts += _growth()
     (results.FOLDER / "README.md").write_text("\n".join(parts))
 
@@ -96,6 +98,15 @@ def _latency() -> list[str]:
     return [*parts, "", *_machine(found[-1]), ""]
 
 
+def _idle() -> list[str]:
+    kept = results.read("idle")
+    if kept is None:
+        return []
+    parts = ["## The job while little or nothing is traded", "", "| trades/s | trigger | cores |", "|---|---|---|"]
+    parts += [f"| {one['rate']:,} | {one['trigger']} | {one['cores']:.2f} |" for one in kept["measured"]]
+    return [*parts, "", *_machine(kept), ""]
+
+
 def _producer() -> list[str]:
     kept = results.read("producer")
     if kept is None:
@@ -109,6 +120,19 @@ def _producer() -> list[str]:
     for one in kept["measured"]:
         cost = f"{one['trades_per_s']:,.0f} | {one['cpu_us_per_trade']:.1f} | {one['memory_mb']:.0f}"
         parts.append(f"| {one['name']} | {cost} | {one['p50_ms']:.0f} | {one['p99_ms']:.0f} |")
+    return [*parts, "", *_machine(kept), ""]
+
+
+def _history() -> list[str]:
+    kept = results.read("history")
+    if kept is None:
+        return []
+    parts = ["## The past over REST", ""]
+    parts += ["By one process from the simulator, beside what the weight limit of one address lets through.", ""]
+    parts += ["| exchange | what | rows/s read | bars/s read | rows/s by the limit |", "|---|---|---|---|---|"]
+    for one in kept["measured"]:
+        paces = " | ".join(f"{one[name]:,.0f}" for name in ("rows_per_s", "minutes_per_s", "limit_rows_per_s"))
+        parts.append(f"| {one['exchange']} | {one['what']} | {paces} |")
     return [*parts, "", *_machine(kept), ""]
 
 

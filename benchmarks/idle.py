@@ -1,0 +1,68 @@
+"""How much of a core the job takes while little or nothing is traded, all its processes together.
+
+python -m benchmarks.idle [--rate 45] [--seconds 60] [--trigger "1 second"]
+"""
+
+import argparse
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks import results
+from benchmarks.load import load
+from benchmarks.measure import TOPIC, running_job
+from benchmarks.servers import new_database, running_broker, running_postgres
+from benchmarks.usage import Usage
+from local.broker import create_topic
+
+_WARM_UP_S = 60
+_SETTLE_S = 10
+
+
+@dataclass(frozen=True)
+class Idle:
+    """rate: trades a second. cores: CPU seconds a second."""
+
+    rate: int
+    trigger: str
+    cores: float
+
+
+def main() -> None:
+    options = _options()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        with running_broker(folder / "kafka") as servers, running_postgres(folder / "postgres") as dsn:
+            create_topic(servers, TOPIC)
+            with running_job(servers, new_database(dsn, "idle"), folder, options.trigger) as job:
+                usage = Usage(job.pid)
+                with load(servers, options.rate):
+                    time.sleep(_WARM_UP_S)
+                    little = _cores(usage, options.seconds)
+                time.sleep(_SETTLE_S)
+                nothing = _cores(usage, options.seconds)
+                usage.stop()
+    measured = [Idle(options.rate, options.trigger, little), Idle(0, options.trigger, nothing)]
+    for one in measured:
+        print(f"{one.rate} trades/s, trigger {one.trigger}: {one.cores:.2f} cores")
+    results.write("idle", {"seconds": options.seconds}, measured)
+
+
+def _cores(usage: Usage, seconds: float) -> float:
+    began = time.time()
+    time.sleep(seconds)
+    ended = time.time()
+    return (usage.cpu_s_at(ended) - usage.cpu_s_at(began)) / (ended - began)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.idle", description=__doc__)
+    parser.add_argument("--rate", type=int, default=45)
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--trigger", default="1 second")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
