@@ -42,11 +42,19 @@ class NothingCame(RuntimeError):
     """The broker does not deliver what it has; the message says of what."""
 
 
+class LogCutOff(RuntimeError):
+    """The broker's log ends before what was to be read; the message says where.
+
+    To go on behind it would skip what the broker writes at these offsets from now on. A job that starts anew asks
+    what there is.
+    """
+
+
 def read(bootstrap_servers: str, topic: str, ranges: Sequence[OffsetRange]) -> pa.Table:
     """The messages (kernel.MESSAGES) of these ranges, as far as the broker still has them.
 
     Of values no more than it takes to see that they are too long, of keys what is kept of them. Raises NothingCame
-    where nothing comes for about a minute, and CorruptBatch.
+    where nothing comes for about a minute, LogCutOff, and CorruptBatch.
     """
     left = {TopicPartition(topic, one.partition): one for one in ranges}
     messages = _Messages()
@@ -131,9 +139,11 @@ def _skip_what_is_gone(consumer: KafkaConsumer, left: MutableMapping[TopicPartit
         if place.partition not in bounds:
             raise UnknownTopicOrPartitionError(f"it does not know {place}")
         first, end = bounds[place.partition]
-        if one.begin >= end or one.begin < first:
-            _log.warning("the broker does not have these offsets any more", missing=one, first=first, end=end)
-            _advance(left, place, first if one.begin < first else one.end)
+        if one.begin < first:
+            _log.warning("the broker does not have these offsets any more", missing=one, first=first)
+            _advance(left, place, first)
+        elif one.begin >= end:
+            raise LogCutOff(f"{place.topic}: the log ends at {end}, and {one} was to be read")
 
 
 def _advance(left: MutableMapping[TopicPartition, OffsetRange], place: TopicPartition, offset: int) -> None:

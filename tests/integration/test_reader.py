@@ -20,7 +20,7 @@ from producer.trade import MAX_MESSAGE_BYTES
 from spark_processor import reader
 from spark_processor.kernel import KEPT_BYTES, MESSAGES
 from spark_processor.offsets import OffsetRange
-from spark_processor.reader import NothingCame, read
+from spark_processor.reader import LogCutOff, NothingCame, read
 from spark_processor.topic import Topic, TopicUnavailable
 
 
@@ -80,12 +80,13 @@ def test_of_what_the_broker_dropped_it_reads_the_rest(
     assert found == {0: list(range(40, 50)), 1: []}
 
 
-def test_where_the_log_ends_before_the_range_it_stops(
+def test_a_log_that_ends_before_the_range_is_not_taken_for_read(
     kafka_bootstrap_servers: str, topic: str, send: Callable[..., None]
 ) -> None:
     send(0, *numbered(10))
-    found = offsets(kafka_bootstrap_servers, topic, OffsetRange(0, 5, 20), OffsetRange(1, 7, 9))
-    assert found == {0: [5, 6, 7, 8, 9], 1: []}
+    for asked in (OffsetRange(0, 5, 20), OffsetRange(0, 15, 20)):
+        with pytest.raises(LogCutOff, match=r"the log ends at 10, and OffsetRange\(partition=0, .* end=20\)"):
+            read(kafka_bootstrap_servers, topic, [asked])
 
 
 def test_what_the_broker_does_not_know_is_not_taken_for_dropped(
