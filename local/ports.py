@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 
 HOST = "127.0.0.1"
 
+_drawn: set[int] = set()  # by free_port
+
 
 class PortsTaken(RuntimeError):
     """Ports that the demo needs are in use; the message names each with the variable that changes it."""
@@ -36,9 +38,6 @@ def free_port() -> int:
         if port not in _drawn and _is_free(port):
             _drawn.add(port)
             return port
-
-
-_drawn: set[int] = set()
 
 
 def _is_free(port: int) -> bool:

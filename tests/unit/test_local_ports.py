@@ -4,6 +4,7 @@ import socket
 
 import pytest
 
+from local import ports
 from local.ports import PortsTaken, check, free_port
 from local.settings import DemoSettings
 
@@ -64,7 +65,10 @@ def test_another_postgres_needs_no_port_here() -> None:
     assert "POSTGRES_PORT" not in DemoSettings(postgres_dsn="postgresql://there").ports()
 
 
-def test_no_free_port_is_named_twice() -> None:
-    ports = [free_port() for _ in range(50)]
-    assert len(set(ports)) == 50
-    check({str(port): port for port in ports}, DemoSettings.describe)
+def test_a_free_port_is_named_once_and_none_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = free_port(), free_port()
+    monkeypatch.setattr(ports, "_drawn", set())
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        drawn = iter([first, first, server.getsockname()[1], second])
+        monkeypatch.setattr("random.randrange", lambda *_: next(drawn))
+        assert [free_port(), free_port()] == [first, second]
