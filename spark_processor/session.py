@@ -16,10 +16,10 @@ from psycopg2.extensions import connection as Connection  # noqa: N812 - psycopg
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from producer.exchanges import EXCHANGES
-from spark_processor.statements import sql
+from spark_processor.settings import APPLICATION
+from spark_processor.statements import scalar, sql
 
 NEEDED_SCHEMA = 1  # postgres/init/099_version.sql
-APPLICATION = "CryptoAnalytics"
 
 _log = structlog.get_logger()
 
@@ -62,6 +62,7 @@ def is_retryable(error: psycopg2.Error, closed: bool) -> bool:
 class Session:
     """Connects when it is first used, and again after a lost connection.
 
+    Each begins with its time limits, the table `stage`, and the registry of exchanges told to the database.
     lock_idle_s: how long it may hang while it holds the lock. stopping: ends waiting for the lock.
     """
 
@@ -100,7 +101,7 @@ class Session:
 
     @contextmanager
     def transaction(self) -> Iterator[Cursor]:
-        """Raises SchemaMissing, psycopg2.Error."""
+        """Commits at its end, or rolls back after an error. Raises SchemaMissing, psycopg2.Error."""
         connection = self._connect()
         try:
             with connection, connection.cursor() as cursor:
@@ -112,7 +113,7 @@ class Session:
 
     @contextmanager
     def kept_alive(self) -> Iterator[None]:
-        """Lets the database know that this process lives while nothing else is said."""
+        """Within a transaction: lets the database know that this process lives while nothing else is said."""
         connection = self._connection
         assert connection is not None
         ended = threading.Event()
@@ -152,13 +153,6 @@ class Session:
                 raise
             self._connection = connection
         return self._connection
-
-
-def scalar(cursor: Cursor) -> Any:
-    """The first column of the next row."""
-    row = cursor.fetchone()
-    assert row is not None
-    return row[0]
 
 
 def _check_schema(cursor: Cursor) -> None:

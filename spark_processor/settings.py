@@ -7,6 +7,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from spark_processor.dsn import PostgresDsn
 
+APPLICATION = "CryptoAnalytics"  # the job's name in Spark and in the database
+
 
 class JobSettings(BaseSettings):
     """Each field is the environment variable of its name in upper case."""

@@ -14,8 +14,8 @@ from psycopg2.extras import Json
 
 from spark_processor.kernel import Coverage
 from spark_processor.offsets import OffsetRange
-from spark_processor.session import Session, scalar
-from spark_processor.statements import sql
+from spark_processor.session import Session
+from spark_processor.statements import scalar, sql
 
 REJECTED_MESSAGES_KEPT = 100_000
 
@@ -73,7 +73,7 @@ class Store:
     def commit(
         self, ranges: Sequence[OffsetRange], evaluations: Sequence[Callable[[Coverage], pa.Table]]
     ) -> Batch:
-        """Stores one batch, and that the topic was read to the end of these ranges.
+        """Stores one batch, and that the topic was read to the end of these ranges, one of a partition.
 
         evaluations: their messages evaluated in different divisions into tasks, tried in turn until no symbol is
         spread over tasks.

@@ -12,8 +12,7 @@ from spark_processor import kernel
 from spark_processor.kernel import Coverage
 from spark_processor.offsets import OffsetRange
 from spark_processor.reader import read
-from spark_processor.session import APPLICATION
-from spark_processor.settings import JobSettings
+from spark_processor.settings import APPLICATION, JobSettings
 
 Evaluate = Callable[[Sequence[Sequence[OffsetRange]], Coverage], pa.Table]
 

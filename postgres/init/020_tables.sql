@@ -158,7 +158,7 @@ create index if not exists batches_committed_at on batches (committed_at);
 comment on table batches is 'One row a committed micro-batch of the Spark job, kept 30 days';
 comment on column batches.batch_no is 'Grows with each commit';
 comment on column batches.topic is 'The Kafka topic';
-comment on column batches.offsets is 'What the batch read: {partition: [from, until)}';
+comment on column batches.offsets is 'What was planned for the batch, and read as far as the broker still had it: {partition: [from, until)}';
 comment on column batches.positions is 'Up to where each partition has been read, over all batches: {partition: next offset}';
 comment on column batches.messages is 'Messages read; the sum of the next five';
 comment on column batches.trades is 'Trades that entered a bar';

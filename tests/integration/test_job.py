@@ -10,7 +10,7 @@ from random import Random
 import httpx
 import psutil
 import pytest
-from kafka import KafkaAdminClient, TopicPartition
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from model import market, reference
 from model.market import T0_US, TRADE
 from model.world import Job, World, series, wait_until
@@ -141,6 +141,17 @@ def test_what_the_broker_dropped_is_a_hole_and_the_job_goes_on(world: World, job
     assert world.seen("binance", "DROPPED-USDT") == "{[1,6),[16,21)}"
     missing = world.query("select missing_ids('binance', 'DROPPED-USDT', to_timestamp(0), now())::text")
     assert missing == [("{[6,16)}",)]
+
+
+@pytest.mark.usefixtures("job")
+def test_the_mark_of_a_transaction_at_the_end_of_the_topic_is_passed(world: World) -> None:
+    producer = KafkaProducer(bootstrap_servers=world.bootstrap_servers, transactional_id="job_of_the_tests")
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.send(world.topic, b"no trade", partition=4)
+    producer.commit_transaction()
+    producer.close()
+    world.processed()
 
 
 @pytest.mark.timeout(900)

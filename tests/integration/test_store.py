@@ -124,7 +124,7 @@ def test_an_error_leaves_nothing_of_the_batch(database: Database) -> None:
         assert database.query(
             "select (select count(*) from coverage), (select count(*) from trades_1min_agg)"
         ) == [(0, 0)]
-        one.commit([], [evaluation(*series(1, 2))])
+        assert one.commit([], [evaluation(*series(1, 2))]).trades == 2
 
 
 def test_a_symbol_spread_over_tasks_is_evaluated_again(database: Database) -> None:
@@ -171,7 +171,7 @@ def test_a_session_cut_off_within_a_batch_frees_the_lock(database: Database) -> 
         thread.start()
         assert frozen.wait(30)
         began = time.monotonic()
-        other.commit([], [evaluation(*series(1, 3))])
+        assert other.commit([], [evaluation(*series(1, 3))]).trades == 3
         assert time.monotonic() - began < 20
         release.set()
         network.cut()
@@ -191,7 +191,7 @@ def test_a_batch_may_take_longer_than_a_silent_session_may_live(database: Databa
         return evaluation(*series(1, 5))(coverage)
 
     with opened(database.writer_dsn, lock_idle_s=1) as one:
-        one.commit([], [slow])
+        assert one.commit([], [slow]).trades == 5
 
 
 def test_who_holds_the_lock_is_said_and_a_stop_ends_the_waiting(

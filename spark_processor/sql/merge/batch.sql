@@ -1,4 +1,4 @@
--- The batch itself, with the Kafka positions reached so far: where a job without a past resumes.
+-- The batch itself, with the offsets planned for it, and where a job without a past goes on.
 with counts as (
     select
         coalesce(sum(messages), 0) as messages, coalesce(sum(duplicates), 0) as duplicates,

@@ -1,9 +1,9 @@
-"""A market, a database in the monitor's role, a broker, and the job's kernel and store in a thread, no Spark."""
+"""A market, a database in the monitor's role, a broker, and the job in a thread, no Spark."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -29,18 +29,12 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
 
 @dataclass
 class Job:
-    """The Spark job's kernel and store, reading a topic; `running` can be cleared to hold it up."""
+    """The job without Spark, on a topic and a database; `running` can be cleared to hold it up."""
 
     dsn: str
     servers: str
     topic: str
-    running: threading.Event = field(default_factory=threading.Event)
-    stopping: threading.Event = field(default_factory=threading.Event)
-
-    def run(self) -> None:
-        from model import job_thread  # not above: it imports kafka-python, see ../../conftest.py
-
-        job_thread.process(self.dsn, self.servers, self.topic, self.stopping, self.running)
+    running: threading.Event
 
 
 @dataclass
@@ -123,21 +117,18 @@ def pipeline(
     new_database: Callable[[], str], kafka_bootstrap_servers: str, topic: str, market: Simulator
 ) -> Iterator[Pipeline]:
     """A database and a topic of the test's own, with a job that runs."""
+    from model.job_thread import job_in_thread  # not above: it imports kafka-python, see ../../conftest.py
+
     dsn = new_database()
     db, owner = psycopg2.connect(dsn), psycopg2.connect(dsn)
     with db, db.cursor() as cursor:
         cursor.execute("set role crypto_monitor")
     with owner, owner.cursor() as cursor:
         cursor.execute("insert into exchanges values ('binance', true), ('kucoin', false) on conflict do nothing")
-    job = Job(dsn, kafka_bootstrap_servers, topic)
-    job.running.set()
-    thread = threading.Thread(target=job.run, name="job")
-    thread.start()
     try:
-        yield Pipeline(db, owner, job, market)
+        with job_in_thread(dsn, kafka_bootstrap_servers, topic) as running:
+            yield Pipeline(db, owner, Job(dsn, kafka_bootstrap_servers, topic, running), market)
     finally:
-        job.stopping.set()
-        thread.join(30)
         db.close()
         owner.close()
         market.control.end_faults()

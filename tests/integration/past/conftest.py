@@ -1,6 +1,5 @@
-"""An exchange with a past, a database, a broker, and the Spark job's kernel and store in a thread, no Spark."""
+"""An exchange with a past, a database, a broker, and the job in a thread, no Spark."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -64,21 +63,15 @@ class Pipeline:
 @pytest.fixture
 def pipeline(new_database: Callable[[], str], kafka_bootstrap_servers: str, topic: str) -> Iterator[Pipeline]:
     """A database and a topic of the test's own, with a job that runs."""
-    from model import job_thread  # not above: it imports kafka-python, see ../../conftest.py
+    from model.job_thread import job_in_thread  # not above: it imports kafka-python, see ../../conftest.py
 
     dsn = new_database()
     db = psycopg2.connect(create_login(dsn, "airflow_tasks", "secret", "crypto_monitor"))
     owner = psycopg2.connect(dsn)
-    stopping, running = threading.Event(), threading.Event()
-    running.set()
-    place = (dsn, kafka_bootstrap_servers, topic)
-    job = threading.Thread(target=job_thread.process, args=(*place, stopping, running), name="job")
-    job.start()
     try:
-        yield Pipeline(db, owner, dsn, kafka_bootstrap_servers, topic)
+        with job_in_thread(dsn, kafka_bootstrap_servers, topic):
+            yield Pipeline(db, owner, dsn, kafka_bootstrap_servers, topic)
     finally:
-        stopping.set()
-        job.join()
         db.close()
         owner.close()
 
