@@ -41,13 +41,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Growth:
-    """sizes: of what grows. run: measures them all, round by round."""
+    """sizes: of what grows. run: measures them all, round by round. settings: the options that it goes by."""
 
     title: str
     x_title: str
     y_title: str
     sizes: tuple[int, ...]
     run: Callable[["Growth", argparse.Namespace, Path], Iterator[Point]]
+    settings: tuple[str, ...] = ("messages", "batch")
 
 
 def main() -> None:
@@ -60,7 +61,7 @@ def main() -> None:
             print(f"{growth.x_title} {point.size:,.0f}: {growth.y_title} {point.value:.4g}", flush=True)
     results.write(
         f"growth_{options.growth}",
-        {name: getattr(options, name) for name in ("messages", "batch", "rounds")},
+        {name: getattr(options, name) for name in (*growth.settings, "rounds")},
         points,
     )
 
@@ -184,6 +185,7 @@ GROWTHS = {
         "CPU µs a trade",
         (50_000, 100_000, 250_000, 500_000),
         _with_batches,
+        ("messages",),
     ),
     "backlog": Growth(
         "The job with a longer backlog",
@@ -191,6 +193,7 @@ GROWTHS = {
         "s from its start",
         (1_800_000, 6_000_000, 18_000_000),
         _with_backlog,
+        ("batch",),
     ),
     "bars": Growth(
         "A commit with more bars in the table",
@@ -198,6 +201,7 @@ GROWTHS = {
         "ms a commit",
         (1_000_000, 2_000_000, 5_000_000, 10_000_000, 20_000_000),
         _with_bars,
+        (),
     ),
 }
 

@@ -6,8 +6,11 @@ python -m benchmarks.idle [--rate 45] [--seconds 60] [--trigger "1 second"]
 import argparse
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+
+import psycopg2
 
 from benchmarks import results
 from benchmarks.load import load
@@ -16,7 +19,8 @@ from benchmarks.servers import new_database, running_broker, running_postgres
 from benchmarks.usage import Usage
 from local.broker import create_topic
 
-_WARM_UP_S = 60
+_START_WITHIN_S = 180
+_WARM_UP_S = 30  # of Java, from the first batch on
 _SETTLE_S = 10
 
 
@@ -35,9 +39,11 @@ def main() -> None:
         folder = Path(temporary)
         with running_broker(folder / "kafka") as servers, running_postgres(folder / "postgres") as dsn:
             create_topic(servers, TOPIC)
-            with running_job(servers, new_database(dsn, "idle"), folder, options.trigger) as job:
+            own = new_database(dsn, "idle")
+            with running_job(servers, own, folder, options.trigger) as job:
                 usage = Usage(job.pid)
                 with load(servers, options.rate):
+                    _wait_for_a_batch(own)
                     time.sleep(_WARM_UP_S)
                     little = _cores(usage, options.seconds)
                 time.sleep(_SETTLE_S)
@@ -47,6 +53,19 @@ def main() -> None:
     for one in measured:
         print(f"{one.rate} trades/s, trigger {one.trigger}: {one.cores:.2f} cores")
     results.write("idle", {"seconds": options.seconds}, measured)
+
+
+def _wait_for_a_batch(dsn: str) -> None:
+    deadline = time.monotonic() + _START_WITHIN_S
+    with closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        while True:
+            cursor.execute("select exists (select from batches)")
+            if cursor.fetchone() == (True,):
+                return
+            if time.monotonic() > deadline:
+                raise SystemExit("the job commits nothing")
+            time.sleep(1)
 
 
 def _cores(usage: Usage, seconds: float) -> float:

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from decimal import Decimal
 
@@ -39,25 +40,36 @@ class Sent:
 def load(servers: str, rate: int, symbols: int = 200, poison: int = 0) -> Iterator[Sent]:
     """Publishes as long as the context lasts. rate: trades a second. poison: messages of random bytes a second.
 
-    Says so where less than that could be published.
+    It ends with SystemExit where fewer trades could be published.
     """
     names = [f"S{number:03d}-USDT" for number in range(symbols)]
     sent, ending = Sent(names), threading.Event()
-    publisher = threading.Thread(target=_publish, args=(servers, rate, names, sent, ending))
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.poison", servers, TOPIC, str(poison)]
-    poisoning = [subprocess.Popen(command)] if poison else []
-    publisher.start()
+    with _poison(servers, poison), ThreadPoolExecutor(1) as publisher:
+        achieved = publisher.submit(_publish, servers, rate, names, sent, ending)
+        try:
+            yield sent
+        finally:
+            ending.set()
+    if achieved.result() < 0.95 * rate:
+        raise SystemExit(f"only {achieved.result():,.0f} of {rate:,} trades/s could be published")
+
+
+@contextmanager
+def _poison(servers: str, rate: int) -> Iterator[None]:
+    if not rate:
+        yield
+        return
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.poison", servers, TOPIC, str(rate)]
+    process = subprocess.Popen(command)
     try:
-        yield sent
+        yield
     finally:
-        ending.set()
-        publisher.join()
-        for process in poisoning:
-            process.terminate()
-            process.wait(60)
+        process.terminate()
+        process.wait(60)
 
 
-def _publish(servers: str, rate: int, symbols: Sequence[str], sent: Sent, ending: threading.Event) -> None:
+def _publish(servers: str, rate: int, symbols: Sequence[str], sent: Sent, ending: threading.Event) -> float:
+    """How many trades a second it published until told to end."""
     producer = Producer(
         {
             "bootstrap.servers": servers,
@@ -82,6 +94,5 @@ def _publish(servers: str, rate: int, symbols: Sequence[str], sent: Sent, ending
             producer.produce(TOPIC, to_wire(trade), message_key("binance", symbol), partition=partition)
             published += 1
     achieved = published / (time.time() - began)
-    if achieved < 0.95 * rate:
-        sys.stderr.write(f"only {achieved:,.0f} of {rate:,} trades/s could be published\n")
-    producer.flush()
+    producer.flush(30)
+    return achieved

@@ -82,11 +82,13 @@ def measure(
 
 @contextmanager
 def running_job(servers: str, dsn: str, folder: Path, trigger: str) -> Iterator[subprocess.Popen[bytes]]:
-    """The job, as long as the context lasts."""
+    """The job, as long as the context lasts. It ends with SystemExit where the job did not live so long."""
     command = [sys.executable, "-m", "spark_processor.job", "--trigger-interval", trigger]
     process = subprocess.Popen(command, env=_environment(servers, dsn, folder))
     try:
         yield process
+        if process.poll() is not None:
+            raise SystemExit(f"the job ended with exit code {process.returncode}")
     finally:
         process.terminate()
         process.wait(60)

@@ -29,6 +29,15 @@ _SHARES = 2
 _CENT = Decimal("0.01")
 _A_SECOND_US = 1_000_000
 
+_NUMBER = pa.decimal128(18, 8)
+_KEPT = pa.schema(
+    [
+        *(("symbol", pa.string()), ("trade_id", pa.int64()), ("price", _NUMBER), ("quantity", _NUMBER)),
+        *(("buy", pa.bool_()), ("traded_at_us", pa.int64())),
+    ]
+)
+_KEPT_AT_ONCE = 100_000
+
 
 @dataclass(frozen=True)
 class Input:
@@ -161,39 +170,42 @@ def _publish(
     partitions: int,
     parquet: Path,
 ) -> None:
-    number = pa.decimal128(18, 8)
-    schema = pa.schema(
-        [
-            *(("symbol", pa.string()), ("trade_id", pa.int64()), ("price", number), ("quantity", number)),
-            *(("buy", pa.bool_()), ("traded_at_us", pa.int64())),
-        ]
-    )
-    kept: list[Trade] = []
-
-    def keeping(in_time: Iterator[Trade]) -> Iterator[Trade]:
-        for trade in in_time:
-            kept.append(trade)
-            yield trade
-
     sender = KafkaProducer(bootstrap_servers=servers, compression_type="zstd", linger_ms=50, batch_size=1 << 17)
     random = Random(seed)
     count = round(messages / (1 + kind.duplicated + kind.poisoned))
-    in_time = keeping(trades(count, symbols, kind.span_us, seed))
-    for trade in as_sent(in_time, kind, random):
-        key = message_key(trade.exchange, trade.symbol)
-        partition = partition_of(trade.symbol, partitions)
-        sender.send(topic, to_wire(trade), key=key, partition=partition)
-        if random.random() < kind.poisoned:
-            sender.send(topic, random.randbytes(POISON_BYTES), key=key, partition=partition)
+    in_time = trades(count, symbols, kind.span_us, seed)
+    with pq.ParquetWriter(parquet, _KEPT) as file:
+        for trade in as_sent(_keeping(in_time, file), kind, random):
+            key = message_key(trade.exchange, trade.symbol)
+            partition = partition_of(trade.symbol, partitions)
+            sender.send(topic, to_wire(trade), key=key, partition=partition)
+            if random.random() < kind.poisoned:
+                sender.send(topic, random.randbytes(POISON_BYTES), key=key, partition=partition)
     sender.flush()
     sender.close()
-    columns = {
-        name: pa.array(
-            [trade.taker_side == "buy" if name == "buy" else getattr(trade, name) for trade in kept], kind_
+
+
+def _keeping(in_time: Iterator[Trade], file: pq.ParquetWriter) -> Iterator[Trade]:
+    """The trades, each written to the file as it passes."""
+    kept: list[Trade] = []
+    for trade in in_time:
+        kept.append(trade)
+        if len(kept) == _KEPT_AT_ONCE:
+            _write(file, kept)
+        yield trade
+    _write(file, kept)
+
+
+def _write(file: pq.ParquetWriter, kept: list[Trade]) -> None:
+    columns = [
+        pa.array(
+            [one.taker_side == "buy" if field.name == "buy" else getattr(one, field.name) for one in kept],
+            field.type,
         )
-        for name, kind_ in zip(schema.names, schema.types, strict=True)
-    }
-    pq.write_table(pa.table(columns, schema), parquet)
+        for field in _KEPT
+    ]
+    file.write_table(pa.table(columns, _KEPT))
+    kept.clear()
 
 
 def main() -> None:

@@ -129,10 +129,14 @@ def _history() -> list[str]:
         return []
     parts = ["## The past over REST", ""]
     parts += ["By one process from the simulator, beside what the weight limit of one address lets through.", ""]
-    parts += ["| exchange | what | rows/s read | bars/s read | rows/s by the limit |", "|---|---|---|---|---|"]
+    parts += ["| exchange | what | of them a bar | read a second | bars a second | bars a second by the limit |"]
+    parts += ["|---|---|---|---|---|---|"]
     for one in kept["measured"]:
-        paces = " | ".join(f"{one[name]:,.0f}" for name in ("rows_per_s", "minutes_per_s", "limit_rows_per_s"))
-        parts.append(f"| {one['exchange']} | {one['what']} | {paces} |")
+        a_bar = one["rows_a_bar"]
+        paces = (
+            f"{one['rows_per_s']:,.0f} | {one['rows_per_s'] / a_bar:,.0f} | {one['limit_rows_per_s'] / a_bar:,.0f}"
+        )
+        parts.append(f"| {one['exchange']} | {one['what']} | {a_bar:g} | {paces} |")
     return [*parts, "", *_machine(kept), ""]
 
 
