@@ -82,3 +82,10 @@ def test_each_statement_and_template_that_a_module_names_is_there() -> None:
     for place in named:
         statement, mail = str(place).format("sql") + ".sql", str(place).format("templates")
         assert Path(statement).exists() or all(Path(f"{mail}.{k}").exists() for k in ("subject", "html", "txt"))
+
+
+def test_messages_of_every_compression_can_be_looked_at() -> None:
+    """The monitor does, to tell how old what is unread is; who writes the topic may compress as he likes."""
+    from kafka import codec
+
+    assert [codec.has_gzip(), codec.has_snappy(), codec.has_lz4(), codec.has_zstd()] == [True] * 4
