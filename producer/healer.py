@@ -9,15 +9,15 @@ many trades in silence is an incident, and of what is mended here nobody is told
 
 import threading
 import time
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
 
 from producer.exchanges import EXCHANGES
 from producer.history import HistoryError
+from producer.holes import Hole, filling, ids_of, spans, without
 from producer.metrics import Metrics
 from producer.publisher import PublisherClosed
 from producer.trade import Trade
@@ -34,16 +34,6 @@ class Past(Protocol):
     def trades(self, symbol: str, first_id: int, last_id: int) -> Iterator[list[Trade]]: ...
 
     def recent_trades(self, symbol: str) -> list[Trade]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Hole:
-    """Ids [first_id, last_id] of a symbol that no trade accounted for, and when they are asked for next."""
-
-    first_id: int
-    last_id: int
-    due_at: float
-    attempts: int = 0
 
 
 class Healer:
@@ -165,7 +155,7 @@ class Healer:
         holes = self._holes.get(symbol, [])
         for first_id, last_id in accounted:
             if holes and first_id <= holes[-1].last_id and last_id >= holes[0].first_id:
-                holes = _without(holes, first_id, last_id)
+                holes = without(holes, first_id, last_id)
         if self._set(symbol, holes) and not holes:
             log.info("holes filled", exchange=self._exchange, symbol=symbol)
 
@@ -212,12 +202,12 @@ class Healer:
             due = [hole for hole in self._holes.get(symbol, ()) if hole.due_at <= soon]
         for page in self._pages(symbol, due):
             with self._changed:
-                missing = _missing(page, self._holes.get(symbol, []))
+                missing = filling(page, self._holes.get(symbol, []))
             if missing:
                 self._publish(missing)
                 self._metrics.healed_trades.labels(self._exchange).inc(len(missing))
             with self._changed:
-                self._fill(symbol, [_accounted(trade) for trade in missing])
+                self._fill(symbol, [ids_of(trade) for trade in missing])
                 if symbol not in self._holes or self._stopping:
                     return
                 if not self._consecutive and page:
@@ -228,13 +218,7 @@ class Healer:
             if holes:
                 yield self._past.recent_trades(symbol)
             return
-        spans: list[tuple[int, int]] = []
-        for hole in holes:
-            if spans and hole.last_id < spans[-1][0] + self._page:
-                spans[-1] = spans[-1][0], hole.last_id
-            else:
-                spans.append((hole.first_id, hole.last_id))
-        for first_id, last_id in spans:
+        for first_id, last_id in spans(holes, self._page):
             yield from self._past.trades(symbol, first_id, last_id)
 
     def _give_up_below(self, symbol: str, first_id: int, last_id: int) -> None:
@@ -272,32 +256,3 @@ class Healer:
             last_id=holes[-1].last_id,
             reason=why,
         )
-
-
-def _accounted(trade: Trade) -> tuple[int, int]:
-    return (trade.trade_id if trade.prev_trade_id is None else trade.prev_trade_id + 1), trade.trade_id
-
-
-def _missing(page: Sequence[Trade], holes: Sequence[Hole]) -> list[Trade]:
-    """The trades that account for an id of a hole."""
-    firsts = [hole.first_id for hole in holes]
-    found = []
-    for trade in page:
-        first_id, last_id = _accounted(trade)
-        place = bisect_right(firsts, last_id) - 1  # the last hole that starts at or below it
-        if place >= 0 and holes[place].last_id >= first_id:
-            found.append(trade)
-    return found
-
-
-def _without(holes: Sequence[Hole], first_id: int, last_id: int) -> list[Hole]:
-    kept = []
-    for hole in holes:
-        if hole.last_id < first_id or hole.first_id > last_id:
-            kept.append(hole)
-            continue
-        if hole.first_id < first_id:
-            kept.append(replace(hole, last_id=first_id - 1))
-        if hole.last_id > last_id:
-            kept.append(replace(hole, first_id=last_id + 1))
-    return kept
