@@ -10,6 +10,7 @@ from containers.passwords import Passwords
 from containers.places import Places
 from containers.settings import ContainerSettings
 from local import airflow
+from local.airflow_connections import Smtp, Spark
 from local.cluster import JOB_PROPERTIES
 
 _API_SERVER = "http://airflow-api-server:8080"
@@ -66,7 +67,7 @@ def _described(settings: ContainerSettings, passwords: Passwords, places: Places
         venv=Path("/usr/local"),
         metadata_dsn=places.airflow_dsn,
         crypto_data_dsn=places.monitor_dsn,
-        spark=airflow.Spark(
+        spark=Spark(
             master_url=places.spark_master_url,
             rest_port=6066,
             key=passwords.spark,
@@ -77,7 +78,7 @@ def _described(settings: ContainerSettings, passwords: Passwords, places: Places
             application=Path("/app/spark_processor/job.py"),
             conf=JOB_PROPERTIES,
         ),
-        smtp=airflow.Smtp(settings.mail_host, settings.mail_port, settings.mail_from, settings.alert_email_to),
+        smtp=Smtp(settings.mail_host, settings.mail_port, settings.mail_from, settings.alert_email_to),
         admin_password=passwords.airflow_admin,
         dags_dir=_INSTALLED / "dags",
         plugins_dir=_INSTALLED / "plugins",

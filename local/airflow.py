@@ -14,11 +14,9 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import httpx
-from psycopg2.extensions import parse_dsn
-
+from local.airflow_api import AirflowApi
+from local.airflow_connections import Smtp, Spark, connections
 from local.provision import changed
 
 DATABASE = "airflow"
@@ -37,36 +35,6 @@ class AirflowRefused(ValueError):
 
 class AirflowBroken(RuntimeError):
     """Airflow's database could not be made ready; the message holds what Airflow said."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spark:
-    """The cluster that runs the job, as airflow/plugins/crypto_pipeline/submit/connection.py takes it.
-
-    master_url: `spark://HOST:PORT`. rest_port: of its submissions, key: to them. ui_url: of its page.
-    home, version: of Spark on the workers. python, application: paths on the workers.
-    conf: Spark properties of the job: memory, cores, jars.
-    """
-
-    master_url: str
-    rest_port: int
-    key: str = field(repr=False)
-    ui_url: str
-    home: Path
-    version: str
-    python: Path
-    application: Path
-    conf: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Smtp:
-    """Who takes the mails: a server without encryption, as the local mailbox is. mail_to: with commas."""
-
-    host: str
-    port: int
-    mail_from: str
-    mail_to: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +63,10 @@ class Airflow:
     @property
     def url(self) -> str:
         return f"http://{self.host}:{self.port}"
+
+    @property
+    def api(self) -> AirflowApi:
+        return AirflowApi(self.url, self.admin_password)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +130,11 @@ def prepare(airflow: Airflow) -> dict[str, str]:
         ("dag_processor", "parsing_processes"): 1,
         ("dag_processor", "min_file_process_interval"): 60,
     }
+    connected = connections(airflow.crypto_data_dsn, airflow.spark, airflow.smtp)
     return {
         "AIRFLOW_HOME": str(airflow.folder),
         **{f"AIRFLOW__{section}__{key}".upper(): str(value) for (section, key), value in settings.items()},
-        **{f"AIRFLOW_CONN_{name}".upper(): json.dumps(value) for name, value in _connections(airflow).items()},
+        **{f"AIRFLOW_CONN_{name}".upper(): json.dumps(value) for name, value in connected.items()},
         # Airflow starts programs of its own by name
         "PATH": f"{airflow.venv / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
     }
@@ -187,109 +160,21 @@ def processes(airflow: Airflow, environ: Mapping[str, str]) -> list[Process]:
 
     Scheduler, triggerer and DAG processor end when the database goes away, and are to be started again.
     """
+
+    def part(name: str, *options: str) -> Process:
+        state = name.replace("-", "_")
+        return Process(
+            name, [program, name, *options], environ, lambda: airflow.api.health().get(state) == "healthy"
+        )
+
+    program = _program(airflow)
     return [
-        Process(
-            "api-server", [_program(airflow), "api-server"], environ, lambda: "metadatabase" in health(airflow)
-        ),
+        Process("api-server", [program, "api-server"], environ, lambda: "metadatabase" in airflow.api.health()),
         # all read the logs from the same folder, so no process needs to serve its own
-        Process(
-            "scheduler",
-            [_program(airflow), "scheduler", "--skip-serve-logs"],
-            environ,
-            lambda: health(airflow).get("scheduler") == "healthy",
-        ),
-        Process(
-            "dag-processor",
-            [_program(airflow), "dag-processor"],
-            environ,
-            lambda: health(airflow).get("dag_processor") == "healthy",
-        ),
-        Process(
-            "triggerer",
-            [_program(airflow), "triggerer", "--skip-serve-logs"],
-            environ,
-            lambda: health(airflow).get("triggerer") == "healthy",
-        ),
+        part("scheduler", "--skip-serve-logs"),
+        part("dag-processor"),
+        part("triggerer", "--skip-serve-logs"),
     ]
-
-
-def health(airflow: Airflow) -> dict[str, str]:
-    """The state of each part, `healthy` or not, as the API server sees it; empty where that does not answer."""
-    try:
-        answer = httpx.get(f"{airflow.url}/api/v2/monitor/health", timeout=10).raise_for_status().json()
-    except (httpx.HTTPError, ValueError):
-        return {}
-    return {name: str(part["status"]) for name, part in answer.items() if part}
-
-
-def token(airflow: Airflow) -> str:
-    """A bearer token of the user `admin` for `/api/v2`. Raises httpx.HTTPError."""
-    login = {"username": "admin", "password": airflow.admin_password}
-    answer = httpx.post(f"{airflow.url}/auth/token", json=login, timeout=30).raise_for_status()
-    return str(answer.json()["access_token"])
-
-
-def trigger(airflow: Airflow, dag_id: str, params: Mapping[str, Any] | None = None) -> str:
-    """Triggers a DAG and returns the id of its run. Raises httpx.HTTPError, also where there is no such DAG."""
-    answer = httpx.post(
-        f"{airflow.url}/api/v2/dags/{dag_id}/dagRuns",
-        json={"logical_date": None, "conf": dict(params or {})},
-        headers={"Authorization": f"Bearer {token(airflow)}"},
-        timeout=30,
-    ).raise_for_status()
-    return str(answer.json()["dag_run_id"])
-
-
-def has_active_run(airflow: Airflow, dag_id: str) -> bool:
-    """Whether a run of the DAG is queued or runs: what to ask before triggering one. Raises httpx.HTTPError."""
-    answer = httpx.get(
-        f"{airflow.url}/api/v2/dags/{dag_id}/dagRuns",
-        params={"state": ["queued", "running"], "limit": 1},
-        headers={"Authorization": f"Bearer {token(airflow)}"},
-        timeout=30,
-    ).raise_for_status()
-    return bool(answer.json()["total_entries"])
-
-
-def _connections(airflow: Airflow) -> dict[str, dict[str, Any]]:
-    spark, smtp, database = airflow.spark, airflow.smtp, parse_dsn(airflow.crypto_data_dsn)
-    host, _, port = spark.master_url.removeprefix("spark://").partition(":")
-    return {
-        "crypto_pipeline_postgres": {
-            "conn_type": "postgres",
-            "host": database["host"],
-            "port": int(database.get("port", 5432)),
-            "login": database["user"],
-            "password": database.get("password", ""),
-            "schema": database["dbname"],
-        },
-        "crypto_pipeline_spark": {
-            "conn_type": "spark",
-            "host": f"spark://{host}",
-            "port": int(port),
-            "password": spark.key,
-            "extra": {
-                "rest_port": spark.rest_port,
-                "ui_url": spark.ui_url,
-                "spark_home": str(spark.home),
-                "spark_version": spark.version,
-                "python": str(spark.python),
-                "application": str(spark.application),
-                "conf": dict(spark.conf),
-            },
-        },
-        "smtp_default": {
-            "conn_type": "smtp",
-            "host": smtp.host,
-            "port": smtp.port,
-            "extra": {
-                "from_email": smtp.mail_from,
-                "to_email": smtp.mail_to,
-                "disable_ssl": True,
-                "disable_tls": True,
-            },
-        },
-    }
 
 
 def _program(airflow: Airflow) -> str:

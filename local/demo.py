@@ -133,8 +133,8 @@ def _start(
     say("starting Airflow: " + ", ".join(program.name for program in built.airflow_processes))
     supervisor.start(*built.airflow_processes)
     say(f"{_SUBMIT_DAG} starts the job")
-    if not airflow.has_active_run(built.airflow, _SUBMIT_DAG):
-        airflow.trigger(built.airflow, _SUBMIT_DAG)
+    if not built.airflow.api.has_active_run(_SUBMIT_DAG):
+        built.airflow.api.trigger(_SUBMIT_DAG)
     deadline = time.monotonic() + _JOB_WITHIN_S
     while not built.job_runs():
         if time.monotonic() > deadline:

@@ -11,6 +11,7 @@ from pyspark import __version__ as spark_version
 
 from local import airflow as orchestration
 from local import broker, cluster, database, leftovers, provision
+from local.airflow_connections import Smtp, Spark
 from local.jars import BROKER, fetch
 from local.java import find_java
 from local.provision import MONITOR, READER, WRITER
@@ -222,7 +223,7 @@ def _airflow(
         crypto_data_dsn=provision.changed(
             postgres_dsn, dbname=provision.DATABASE, user=MONITOR, password=passwords.monitor
         ),
-        spark=orchestration.Spark(
+        spark=Spark(
             spark.master_url,
             settings.spark_rest_port,
             passwords.spark,
@@ -233,7 +234,7 @@ def _airflow(
             Path(__file__).parent.parent / "spark_processor" / "job.py",
             cluster.JOB_PROPERTIES,
         ),
-        smtp=orchestration.Smtp(HOST, settings.smtp_port, "pipeline@localhost", settings.alert_email_to),
+        smtp=Smtp(HOST, settings.smtp_port, "pipeline@localhost", settings.alert_email_to),
         port=settings.airflow_port,
         admin_password=AirflowLogin().airflow_admin_password or orchestration.DEFAULT_PASSWORD,
     )

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from local import airflow
-from local.airflow import Airflow, AirflowRefused, Smtp, Spark
+from local.airflow import Airflow, AirflowRefused
+from local.airflow_connections import Smtp, Spark
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import pytest
 
 from local import airflow, database, provision
 from local.airflow import Airflow
+from local.airflow_connections import Smtp, Spark
 from local.exchange.launch import Simulator
 from local.ports import free_port
 
@@ -37,14 +38,14 @@ class Ui:
     mailbox_url: str
 
     def get(self, path: str, **params: Any) -> Any:
-        headers = {"Authorization": f"Bearer {airflow.token(self.airflow)}"}
+        headers = {"Authorization": f"Bearer {self.airflow.api.token()}"}
         answer = httpx.get(f"{self.airflow.url}/api/v2/{path}", headers=headers, params=params, timeout=30)
         assert answer.is_success, (answer.status_code, answer.text)
         return answer.json()
 
     def run(self, dag_id: str, params: dict[str, Any]) -> str:
         """Triggers a run and waits for its success; its id."""
-        run_id = airflow.trigger(self.airflow, dag_id, params)
+        run_id = self.airflow.api.trigger(dag_id, params)
         self.wait_for(dag_id, run_id)
         return run_id
 
@@ -86,11 +87,11 @@ def ui(tmp_path: Path, pipeline: Any, past_exchange: Simulator, postgres_server:
         venv=AIRFLOW_VENV.resolve(),
         metadata_dsn=metadata,
         crypto_data_dsn=provision.create_login(pipeline.dsn, "airflow_tasks", "secret", "crypto_monitor"),
-        spark=airflow.Spark(  # none is there
+        spark=Spark(  # none is there
             *("spark://127.0.0.1:1", 1, "k" * 43, "http://127.0.0.1:1"),
             *(tmp_path, "4.0.5", tmp_path, tmp_path, {}),
         ),
-        smtp=airflow.Smtp("127.0.0.1", smtp_port, "airflow@example.org", "ops@example.org"),
+        smtp=Smtp("127.0.0.1", smtp_port, "airflow@example.org", "ops@example.org"),
         port=port,
         dags_dir=tmp_path / "dags",
     )

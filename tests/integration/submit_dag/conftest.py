@@ -20,6 +20,7 @@ import pytest
 
 from local import airflow, cluster, database, provision
 from local.airflow import Airflow
+from local.airflow_connections import Smtp, Spark
 from local.cluster import Cluster
 from local.java import Java
 from local.ports import free_port
@@ -162,7 +163,7 @@ class Stack:
 
     def api(self, method: str, path: str, **kwargs: Any) -> Any:
         if not self._token:
-            self._token = airflow.token(self.airflow)
+            self._token = self.airflow.api.token()
         answer = httpx.request(
             method,
             f"{self.airflow.url}/api/v2/{path}",
@@ -174,7 +175,7 @@ class Stack:
         return answer.json() if answer.content else None
 
     def trigger(self, **params: Any) -> str:
-        return airflow.trigger(self.airflow, DAG_ID, params)
+        return self.airflow.api.trigger(DAG_ID, params)
 
     def task(self, run_id: str) -> dict[str, Any]:
         return dict(self.api("GET", f"dags/{DAG_ID}/dagRuns/{run_id}/taskInstances/{TASK_ID}"))
@@ -264,7 +265,7 @@ def stack(
         venv=AIRFLOW_VENV.resolve(),
         metadata_dsn=postgres_server.dsn(airflow.DATABASE),
         crypto_data_dsn=postgres_server.dsn(),
-        spark=airflow.Spark(
+        spark=Spark(
             master_url=spark.master_url,
             rest_port=spark.rest_port,
             key=spark.key,
@@ -280,7 +281,7 @@ def stack(
                 "spark.sql.shuffle.partitions": "1",
             },
         ),
-        smtp=airflow.Smtp("127.0.0.1", ports[4], "airflow@example.org", "ops@example.org"),
+        smtp=Smtp("127.0.0.1", ports[4], "airflow@example.org", "ops@example.org"),
         port=ports[5],
         dags_dir=folder / "dags",
     )

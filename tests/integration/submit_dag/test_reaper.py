@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from crypto_pipeline.submit.master import Application, SparkMaster
-from local.airflow import trigger
 
 DAG_ID = "crypto_pipeline_submit_dag"
 
@@ -14,7 +13,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # real processes, man
 
 def reaped(clean: Any, **params: Any) -> dict[str, Any]:
     """What one run of the reaper saw and did."""
-    run_id = trigger(clean.airflow, "reap", params)
+    run_id = clean.airflow.api.trigger("reap", params)
     clean.wait(lambda: clean.api("GET", f"dags/reap/dagRuns/{run_id}")["state"] == "success", "the reaper's run")
     path = f"dags/reap/dagRuns/{run_id}/taskInstances/reap_strays/xcomEntries/return_value"
     return dict(clean.api("GET", path)["value"])
