@@ -143,17 +143,6 @@ def test_what_the_broker_dropped_is_a_hole_and_the_job_goes_on(world: World, job
     assert missing == [("{[6,16)}",)]
 
 
-@pytest.mark.usefixtures("job")
-def test_the_mark_of_a_transaction_at_the_end_of_the_topic_is_passed(world: World) -> None:
-    producer = KafkaProducer(bootstrap_servers=world.bootstrap_servers, transactional_id="job_of_the_tests")
-    producer.init_transactions()
-    producer.begin_transaction()
-    producer.send(world.topic, b"no trade", partition=4)
-    producer.commit_transaction()
-    producer.close()
-    world.processed()
-
-
 @pytest.mark.timeout(900)
 def test_jobs_that_are_killed_stopped_doubled_and_replayed_change_no_bar(world: World, job: Job) -> None:
     trades = series("KILLED-USDT", 1, 3000, every_us=300_000)
@@ -195,6 +184,17 @@ def test_jobs_that_are_killed_stopped_doubled_and_replayed_change_no_bar(world: 
     read = world.query("select sum(messages) from batches where batch_no > %s", last_batch)
     assert read == [(world.in_the_topic(),)]
     assert world.everything() == before
+
+
+@pytest.mark.usefixtures("job")
+def test_the_mark_of_a_transaction_at_the_end_of_the_topic_is_passed(world: World) -> None:
+    producer = KafkaProducer(bootstrap_servers=world.bootstrap_servers, transactional_id="job_of_the_tests")
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.send(world.topic, b"no trade", partition=4)
+    producer.commit_transaction()
+    producer.close()
+    world.processed()
 
 
 @pytest.mark.timeout(900)
