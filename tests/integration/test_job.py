@@ -186,8 +186,8 @@ def test_jobs_that_are_killed_stopped_doubled_and_replayed_change_no_bar(world: 
     assert world.everything() == before
 
 
-@pytest.mark.usefixtures("job")
 def test_the_mark_of_a_transaction_at_the_end_of_the_topic_is_passed(world: World) -> None:
+    job = world.start()
     producer = KafkaProducer(bootstrap_servers=world.bootstrap_servers, transactional_id="job_of_the_tests")
     producer.init_transactions()
     producer.begin_transaction()
@@ -195,6 +195,7 @@ def test_the_mark_of_a_transaction_at_the_end_of_the_topic_is_passed(world: Worl
     producer.commit_transaction()
     producer.close()
     world.processed()
+    assert job.stop() == 0
 
 
 @pytest.mark.timeout(900)
