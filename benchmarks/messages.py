@@ -62,8 +62,8 @@ INPUTS = {
     for one in (
         Input("clean", 660 * _A_SECOND_US),
         Input("adversarial", 7800 * _A_SECOND_US, duplicated=0.01, disordered=0.05, late=0.005),
-        # 10,000 a second beside 50,000 trades
-        Input("poisoned", 660 * _A_SECOND_US, poisoned=0.2),
+        # 10,000 a second beside 200,000 trades
+        Input("poisoned", 660 * _A_SECOND_US, poisoned=0.05),
     )
 }
 
