@@ -12,7 +12,7 @@ from kafka import KafkaAdminClient  # type: ignore[import-untyped]  # it carries
 from kafka.admin import NewTopic  # type: ignore[import-untyped]
 from kafka.errors import KafkaError, TopicAlreadyExistsError  # type: ignore[import-untyped]
 
-from local.java import Java
+from local.java import Java, crash_options
 
 HOST = "127.0.0.1"
 RETENTION_HOURS = 72
@@ -59,7 +59,7 @@ def prepare(broker: Broker, java: Java, jars_dir: Path) -> list[str]:
     logging.write_text(_LOGGING)
     run = [
         str(java.executable),
-        f"-XX:ErrorFile={folder}/hs_err_pid%p.log",  # of a crash; by itself it goes where the demo was started
+        *crash_options(folder),
         f"-Dlog4j2.configurationFile={logging}",
         "-Djava.awt.headless=true",
         "-cp",

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from local.java import Java
+from local.java import Java, crash_options
 
 HOST = "127.0.0.1"
 
@@ -85,8 +85,7 @@ def prepare(cluster: Cluster, java: Java) -> dict[str, str]:
         "SPARK_LOCAL_DIRS": str(folder / "scratch"),
         "SPARK_LOCAL_IP": HOST,  # everything of Spark listens there and nowhere else
         "SPARK_DAEMON_MEMORY": _MASTER_HEAP,
-        # a crash is told there, and not where the demo was started
-        "SPARK_DAEMON_JAVA_OPTS": f'"-XX:ErrorFile={folder}/hs_err_pid%p.log"',
+        "SPARK_DAEMON_JAVA_OPTS": " ".join(f'"{option}"' for option in crash_options(folder)),
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
     }

@@ -80,6 +80,11 @@ def trust_advice(java: Java) -> str:
     )
 
 
+def crash_options(folder: Path) -> list[str]:
+    """What makes a Java that crashes tell of it in this folder, and not where the demo was started."""
+    return [f"-XX:ErrorFile={folder}/hs_err_pid%p.log", f"-XX:ReplayDataFile={folder}/replay_pid%p.log"]
+
+
 def _candidates(environ: Mapping[str, str]) -> list[tuple[str, Path]]:
     candidates = []
     if environ.get("JAVA_HOME"):
