@@ -230,7 +230,8 @@ def _is_sound(candle: Candle, exchange: str, symbol: str) -> None:
     assert (candle.exchange, candle.symbol) == (exchange, symbol)
     assert type(candle.opened_at_us) is int
     assert all(number.is_finite() for number in (candle.open, candle.high, candle.low, candle.close))
-    assert all(abs(number.adjusted()) < 100 for number in (candle.volume, candle.quote_volume) if number)
+    # 60 digits on either side of the point, and an exponent of two digits
+    assert all(abs(number.adjusted()) < 160 for number in (candle.volume, candle.quote_volume) if number)
     assert candle.volume.is_finite()
     assert candle.quote_volume.is_finite()
 
