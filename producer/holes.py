@@ -9,7 +9,10 @@ from producer.trade import Trade
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """Ids [first_id, last_id] of a symbol that no trade accounted for, and when they are asked for next."""
+    """Ids [first_id, last_id] of a symbol that no trade accounted for.
+
+    due_at: when they are asked for next (seconds of the monotonic clock). attempts: how often they were.
+    """
 
     first_id: int
     last_id: int
@@ -49,7 +52,10 @@ def without(holes: Sequence[Hole], first_id: int, last_id: int) -> list[Hole]:
 
 
 def spans(holes: Sequence[Hole], page: int) -> list[tuple[int, int]]:
-    """The first and the last id of each stretch to ask for: holes that fit in a page are asked for together."""
+    """The first and the last id of each stretch to ask for: holes that fit in a page are asked for together.
+
+    page: how many ids one holds.
+    """
     found: list[tuple[int, int]] = []
     for hole in holes:
         if found and hole.last_id < found[-1][0] + page:

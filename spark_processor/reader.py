@@ -30,7 +30,8 @@ _log = structlog.get_logger()
 
 _BATCHES_AT_A_TIME = 50
 _BYTES_AT_A_TIME = 4 << 20  # uncompressed
-# Of all partitions together: what a megabit a second brings in 5 s. Reading by half of it costs a seventh more.
+# Of all partitions together: what a megabit a second for each task brings within a request's time-out. Reading by
+# half of it costs a seventh more.
 _FETCH_BYTES = 1 << 19
 _POLL_MS = 1_000
 _QUIET_POLLS = 5
