@@ -66,7 +66,7 @@ def curves(title: str, x_title: str, y_title: str, lines: Sequence[Curve]) -> st
     xs = sorted({x for line in lines for x, _ in line.points})
     smallest = min(x for x in xs if x > 0)
     start = smallest / 4 if 0 in xs else smallest
-    span = log10(max(xs) / start)
+    span = log10(max(xs) / start) or 1.0  # of a single point
     highest = _round_up(max(y for line in lines for _, y in line.points))
 
     def place(x: float, y: float) -> tuple[float, float]:

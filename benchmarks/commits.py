@@ -4,18 +4,18 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from random import Random
 
 import psycopg2
 import pyarrow as pa
 
+from benchmarks.backlogs import SYMBOLS
 from benchmarks.measure import TOPIC
 from benchmarks.messages import INPUTS, T0_US, as_sent, trades
 from producer.trade import message_key, to_wire
 from spark_processor import kernel
 from spark_processor.store import Store
-
-SYMBOLS = 200
 
 _ONE_SECOND = 2000  # messages of a second of trading
 
@@ -26,7 +26,7 @@ def commits_ms(dsn: str, sizes: Sequence[int], count: int) -> Iterator[tuple[int
     sizes: growing. A batch is a second of trading of 200 symbols.
     """
     with closing(Store(dsn, TOPIC, 30, threading.Event())) as store:
-        batches = _live_batches()
+        batches = _live_batches(len(sizes) * (count + 1))
         have = 0
         for bars in sizes:
             _add_bars(dsn, have // SYMBOLS, bars // SYMBOLS)
@@ -58,13 +58,14 @@ def _add_bars(dsn: str, first_minute: int, end_minute: int) -> None:
                 },
             )
             cursor.execute("vacuum analyze trades_1min_agg")
+            cursor.execute("checkpoint")  # the server would write down what was added while commits are measured
 
 
-def _live_batches() -> Iterator[pa.Table]:
+def _live_batches(count: int) -> Iterator[pa.Table]:
     """A second of trading each: 2,000 messages."""
-    kind = INPUTS["clean"]
+    kind = replace(INPUTS["clean"], span_us=count * 1_000_000)
     rows: list[tuple[bytes, bytes, int, int]] = []
-    in_time = trades(_ONE_SECOND * 660, range(SYMBOLS), kind.span_us, seed=1)
+    in_time = trades(_ONE_SECOND * count, range(SYMBOLS), kind.span_us, seed=1)
     for offset, trade in enumerate(as_sent(in_time, kind, Random(1))):
         rows.append((to_wire(trade), message_key(trade.exchange, trade.symbol), 0, offset))
         if len(rows) == _ONE_SECOND:

@@ -2,9 +2,7 @@
 backlog is worked off with its length, and that of a commit with the bars in the table.
 
     python -m benchmarks.growth symbols|holes|partitions|tasks|batches|backlog|bars
-        [--messages 1500000] [--batch 500000] [--rounds 2]
-
-Writes what was measured to docs/benchmarks.
+        [--messages 1500000] [--batch 500000] [--rounds 3] [--keep]
 """
 
 import argparse
@@ -12,22 +10,15 @@ import statistics
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg2
-
 from benchmarks import results
-from benchmarks.commits import SYMBOLS, commits_ms
-from benchmarks.contenders import CONTENDERS
-from benchmarks.measure import TOPIC, Measured, measure
-from benchmarks.messages import INPUTS, fill
-from benchmarks.servers import new_database, running_broker, running_postgres
-from local.broker import PARTITIONS
-from local.provision import drop_database
+from benchmarks.backlogs import open_holes, running_backlogs
+from benchmarks.commits import commits_ms
+from benchmarks.servers import new_database, running_postgres
 
-JOB = CONTENDERS["job"]
+_BACKLOG_PER_S = 5_000
 _COMMITS = 20  # of which the median counts
 
 
@@ -41,102 +32,93 @@ class Point:
 
 @dataclass(frozen=True)
 class Growth:
-    """sizes: of what grows. run: measures them all, round by round. settings: the options that it goes by."""
+    """sizes: of what grows. run: measures them all, round by round. why: what makes the curve what it is.
+    settings: the options that it goes by.
+    """
 
     title: str
     x_title: str
     y_title: str
     sizes: tuple[int, ...]
     run: Callable[["Growth", argparse.Namespace, Path], Iterator[Point]]
+    why: str
     settings: tuple[str, ...] = ("messages", "batch")
 
 
 def main() -> None:
     options = _options()
     growth = GROWTHS[options.growth]
+    settings = {name: getattr(options, name) for name in growth.settings}
     points = []
     with tempfile.TemporaryDirectory() as temporary:
         for point in growth.run(growth, options, Path(temporary)):
             points.append(point)
             print(f"{growth.x_title} {point.size:,.0f}: {growth.y_title} {point.value:.4g}", flush=True)
-    results.write(
-        f"growth_{options.growth}",
-        {name: getattr(options, name) for name in (*growth.settings, "rounds")},
-        points,
-    )
+            # each time, so that a run cut short leaves what it has measured
+            results.keep(options, f"growth_{options.growth}", settings, points)
 
 
 def _with_symbols(growth: Growth, options: argparse.Namespace, folder: Path) -> Iterator[Point]:
-    """The job over a backlog of so many symbols; each size has a broker of its own."""
-    for symbols in growth.sizes:
-        with _backlog(folder, options.messages, symbols=symbols) as one:
-            for number in range(options.rounds):
-                yield Point(symbols, one.run_job(f"run_{number}", options.batch).cpu_us)
+    """The job over backlogs of so many symbols."""
+    with running_backlogs(folder) as backlogs:
+        topics = {size: backlogs.add(options.messages, symbols=size) for size in growth.sizes}
+        for name, size in _rounds(growth, options):
+            yield Point(size, backlogs.run_job(name, topics[size], options.batch).cpu_us)
 
 
 def _with_partitions(growth: Growth, options: argparse.Namespace, folder: Path) -> Iterator[Point]:
-    """The job over a backlog in so many partitions; each size has a broker of its own."""
-    for partitions in growth.sizes:
-        with _backlog(folder, options.messages, partitions=partitions) as one:
-            for number in range(options.rounds):
-                yield Point(partitions, one.run_job(f"run_{number}", options.batch).cpu_us)
+    """The job over backlogs in so many partitions."""
+    with running_backlogs(folder) as backlogs:
+        topics = {size: backlogs.add(options.messages, partitions=size) for size in growth.sizes}
+        for name, size in _rounds(growth, options):
+            yield Point(size, backlogs.run_job(name, topics[size], options.batch).cpu_us)
 
 
 def _with_backlog(growth: Growth, options: argparse.Namespace, folder: Path) -> Iterator[Point]:
-    """The job from its start to the end of a backlog of so many messages; each size has a broker of its own."""
-    for messages in growth.sizes:
-        with _backlog(folder, messages) as one:
-            for number in range(options.rounds):
-                yield Point(messages, one.run_job(f"run_{number}", options.batch).took_s)
+    """The job from its start to the end of backlogs of so many minutes."""
+    with running_backlogs(folder) as backlogs:
+        topics = {}
+        for minutes in growth.sizes:
+            topics[minutes] = backlogs.add(minutes * 60 * _BACKLOG_PER_S, span_us=minutes * 60_000_000)
+        for name, minutes in _rounds(growth, options):
+            yield Point(minutes, backlogs.run_job(name, topics[minutes], options.batch).took_s)
 
 
 def _with_holes(growth: Growth, options: argparse.Namespace, folder: Path) -> Iterator[Point]:
     """The job over one backlog, with so many ranges of ids missing from the symbols' coverage below it."""
-    with _backlog(folder, options.messages) as one:
+    with running_backlogs(folder) as backlogs:
+        topic = backlogs.add(options.messages)
         for name, holes in _rounds(growth, options):
-            _open_holes(new_database(one.dsn, name), holes)
-            yield Point(holes, one.run_job(name, options.batch).cpu_us)
+            open_holes(new_database(backlogs.postgres.address, name), holes)
+            yield Point(holes, backlogs.run_job(name, topic, options.batch).cpu_us)
 
 
 def _with_tasks(growth: Growth, options: argparse.Namespace, folder: Path) -> Iterator[Point]:
-    """The job over one backlog, with so many cores, and each batch divided among as many tasks."""
-    with _backlog(folder, options.messages) as one:
+    """The job over one backlog, with each batch divided among so many tasks, which run beside each other."""
+    with running_backlogs(folder) as backlogs:
+        topic = backlogs.add(options.messages)
         for name, tasks in _rounds(growth, options):
-            cores = {"JOB_TASKS": str(tasks), "SPARK_MASTER_URL": f"local[{tasks}]"}
-            yield Point(tasks, one.run_job(name, options.batch, **cores).per_s / 1e3)
+            variables = {"JOB_TASKS": str(tasks), "SPARK_MASTER_URL": f"local[{tasks}]"}
+            yield Point(tasks, backlogs.run_job(name, topic, options.batch, **variables).per_s / 1e3)
 
 
 def _with_batches(growth: Growth, options: argparse.Namespace, folder: Path) -> Iterator[Point]:
     """The job over one backlog, with so many messages in a batch."""
-    with _backlog(folder, options.messages) as one:
+    with running_backlogs(folder) as backlogs:
+        topic = backlogs.add(options.messages)
         for name, batch in _rounds(growth, options):
-            yield Point(batch, one.run_job(name, batch).cpu_us)
+            yield Point(batch, backlogs.run_job(name, topic, batch).cpu_us)
 
 
-@dataclass(frozen=True)
-class _Backlog:
-    """A broker that holds it, a database server, and the folder of both."""
-
-    servers: str
-    dsn: str
-    folder: Path
-
-    def run_job(self, database: str, batch: int, **variables: str) -> Measured:
-        """The job over all of it, into a database that is made, if it is not there, and dropped."""
-        measured = measure(JOB, self.servers, self.dsn, database, self.folder, batch, **variables)
-        drop_database(self.dsn, database)
-        return measured
-
-
-@contextmanager
-def _backlog(
-    folder: Path, messages: int, symbols: int = SYMBOLS, partitions: int = PARTITIONS
-) -> Iterator[_Backlog]:
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        own = Path(temporary)
-        with running_broker(own / "kafka") as servers, running_postgres(own / "postgres") as dsn:
-            fill(servers, TOPIC, messages, symbols, INPUTS["clean"], own, partitions)
-            yield _Backlog(servers, dsn, own)
+def _with_bars(growth: Growth, options: argparse.Namespace, folder: Path) -> Iterator[Point]:
+    """Commits of live batches on a table with so many bars of earlier times, which only grows: without rounds."""
+    with running_postgres(folder / "postgres") as postgres:
+        took_ms: dict[int, list[float]] = defaultdict(list)
+        dsn = new_database(postgres.address, "bars")
+        for size, ms in commits_ms(dsn, growth.sizes, _COMMITS * options.rounds):
+            took_ms[size].append(ms)
+            if len(took_ms[size]) % _COMMITS == 0:
+                yield Point(size, statistics.median(took_ms[size][-_COMMITS:]))
 
 
 def _rounds(growth: Growth, options: argparse.Namespace) -> Iterator[tuple[str, int]]:
@@ -144,55 +126,55 @@ def _rounds(growth: Growth, options: argparse.Namespace) -> Iterator[tuple[str, 
     return ((f"run_{number}_{size}", size) for number in range(options.rounds) for size in growth.sizes)
 
 
-def _with_bars(growth: Growth, options: argparse.Namespace, folder: Path) -> Iterator[Point]:
-    """Commits of live batches on a table with so many bars of earlier times."""
-    with running_postgres(folder / "postgres") as dsn:
-        took_ms: dict[int, list[float]] = defaultdict(list)
-        for size, ms in commits_ms(new_database(dsn, "bars"), growth.sizes, _COMMITS * options.rounds):
-            took_ms[size].append(ms)
-            if len(took_ms[size]) % _COMMITS == 0:
-                yield Point(size, statistics.median(took_ms[size][-_COMMITS:]))
-
-
-def _open_holes(dsn: str, holes: int) -> None:
-    """Coverage below the backlog's ids, which begin at 1,000: each symbol has its share of the holes there."""
-    with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute(
-            """insert into coverage (exchange, symbol, seen, wanted)
-               select 'binance', format('S%%s-USDT', to_char(number, 'FM0000')),
-                      (select range_agg(int8range(2 * place, 2 * place + 1))
-                       from generate_series(0, %(holes)s / %(symbols)s) as place),
-                      int8multirange(int8range(0, null))
-               from generate_series(0, %(symbols)s - 1) as number""",
-            {"holes": holes, "symbols": SYMBOLS},
-        )
-
-
 GROWTHS = {
     "symbols": Growth(
-        "The job with more symbols", "symbols", "CPU µs a trade", (10, 200, 1000, 2500), _with_symbols
+        "The job with more symbols",
+        "symbols",
+        "CPU µs a trade",
+        (10, 200, 1000, 2500),
+        _with_symbols,
+        "More symbols make more bars and ranges of ids of the same trades.",
     ),
     "holes": Growth(
-        "The job with holes in coverage", "holes", "CPU µs a trade", (0, 100, 1000, 10_000), _with_holes
+        "The job with holes in coverage",
+        "holes",
+        "CPU µs a trade",
+        (0, 200, 1000, 10_000),
+        _with_holes,
+        "Each range of ids in coverage goes to each task, and back into the row of its symbol.",
     ),
     "partitions": Growth(
-        "The job with more partitions", "partitions", "CPU µs a trade", (1, 2, 6, 12, 24), _with_partitions
+        "The job with more partitions",
+        "partitions",
+        "CPU µs a trade",
+        (1, 2, 6, 12, 24),
+        _with_partitions,
+        "One partition cannot be divided among tasks by symbol, so that its batches are evaluated a second time.",
     ),
-    "tasks": Growth("The job with more cores", "cores and tasks", "thousand trades a second", (1, 2), _with_tasks),
+    "tasks": Growth(
+        "The job with more tasks",
+        "tasks",
+        "thousand trades a second",
+        (1, 2),
+        _with_tasks,
+        "Only the tasks are limited: Java, broker and database take what is left of the cores in both cases.",
+    ),
     "batches": Growth(
         "The job with larger batches",
         "messages in a batch",
         "CPU µs a trade",
         (50_000, 100_000, 250_000, 500_000),
         _with_batches,
+        "A batch has a cost of its own: Spark's tasks, DuckDB's plans, and a row a bar and a symbol to merge.",
         ("messages",),
     ),
     "backlog": Growth(
-        "The job with a longer backlog",
-        "messages",
-        "s from its start",
-        (1_800_000, 6_000_000, 18_000_000),
+        "The job after having been away",
+        f"minutes at {_BACKLOG_PER_S:,} trades a second",
+        "s from its start to the last trade",
+        (6, 20, 60),
         _with_backlog,
+        "The start of Java and Spark is part of it.",
         ("batch",),
     ),
     "bars": Growth(
@@ -201,6 +183,7 @@ GROWTHS = {
         "ms a commit",
         (1_000_000, 2_000_000, 5_000_000, 10_000_000, 20_000_000),
         _with_bars,
+        "A commit touches the newest bars, and finds them by an index.",
         (),
     ),
 }
@@ -211,7 +194,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("growth", choices=GROWTHS)
     parser.add_argument("--messages", type=int, default=1_500_000)
     parser.add_argument("--batch", type=int, default=500_000, help="most messages in a batch")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    results.add_option(parser)
     return parser.parse_args()
 
 

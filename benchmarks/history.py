@@ -1,11 +1,12 @@
 """How fast an exchange's past is read over REST, beside what the weight limit of one address lets through.
 
-    python -m benchmarks.history
+    python -m benchmarks.history [--keep]
 
 Reads candles, and trades by id, from the exchange simulator on this machine, which counts the weight as the
 exchange does and answers at once; so much of one window's weight is spent that no call has to wait.
 """
 
+import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -57,6 +58,9 @@ class Past:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.history", description=__doc__)
+    results.add_option(parser)
+    options = parser.parse_args()
     measured = []
     for past in (_candles("binance"), _candles("kucoin"), _trades("binance")):
         with tempfile.TemporaryDirectory() as folder:
@@ -67,7 +71,7 @@ def main() -> None:
             f"the weight limit lets {one.limit_rows_per_s:,.0f} a second through",
             flush=True,
         )
-    results.write("history", {"symbols": len(_SYMBOLS)}, measured)
+    results.keep(options, "history", {"symbols": len(_SYMBOLS)}, measured)
 
 
 def _candles(exchange: str) -> Past:

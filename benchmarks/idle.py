@@ -1,6 +1,6 @@
 """How much of a core the job takes while little or nothing is traded, all its processes together.
 
-python -m benchmarks.idle [--rate 45] [--seconds 60] [--trigger "1 second"]
+python -m benchmarks.idle [--rate 45] [--seconds 60] [--trigger "1 second"] [--keep]
 """
 
 import argparse
@@ -37,12 +37,12 @@ def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        with running_broker(folder / "kafka") as servers, running_postgres(folder / "postgres") as dsn:
-            create_topic(servers, TOPIC)
-            own = new_database(dsn, "idle")
-            with running_job(servers, own, folder, options.trigger) as job:
-                usage = Usage(job.pid)
-                with load(servers, options.rate):
+        with running_broker(folder / "kafka") as broker, running_postgres(folder / "postgres") as postgres:
+            create_topic(broker.address, TOPIC)
+            own = new_database(postgres.address, "idle")
+            with running_job(broker.address, own, folder, options.trigger) as job:
+                usage = Usage(job.pid, memory=False)
+                with load(broker.address, options.rate):
                     _wait_for_a_batch(own)
                     time.sleep(_WARM_UP_S)
                     little = _cores(usage, options.seconds)
@@ -52,7 +52,7 @@ def main() -> None:
     measured = [Idle(options.rate, options.trigger, little), Idle(0, options.trigger, nothing)]
     for one in measured:
         print(f"{one.rate} trades/s, trigger {one.trigger}: {one.cores:.2f} cores")
-    results.write("idle", {"seconds": options.seconds}, measured)
+    results.keep(options, "idle", {"seconds": options.seconds}, measured)
 
 
 def _wait_for_a_batch(dsn: str) -> None:
@@ -80,6 +80,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=int, default=45)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--trigger", default="1 second")
+    results.add_option(parser)
     return parser.parse_args()
 
 

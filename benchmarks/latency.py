@@ -1,11 +1,12 @@
 """How old a trade is when its bar can be read: from `received_at` to visible in Postgres.
 
     python -m benchmarks.latency [--rate 2000] [--seconds 60] [--trigger "1 second"] [--symbols 200]
-        [--poison 10000]
+        [--poison 10000] [--keep]
 
 Publishes trades at a steady rate through the contract's writer, and looks at the database every few milliseconds
-for the newest id that each symbol's bars hold. The first half minute from the first batch, in which Java warms up,
-does not count. --poison: so many messages of random bytes a second stand among the trades.
+for the newest trade of each symbol, which is committed with its bar. All trades of so many seconds count, also
+those that become visible after them; not those of the half minute from the first batch on, in which Java warms up.
+--poison: so many messages of random bytes a second stand among the trades.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from local.broker import create_topic
 _START_WITHIN_S = 180
 _WARM_UP_S = 30
 _LOOK_EVERY_S = 0.005
+_VISIBLE_WITHIN_S = 60
 
 
 @dataclass(frozen=True)
@@ -48,13 +50,11 @@ def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        with running_broker(folder / "kafka") as servers, running_postgres(folder / "postgres") as dsn:
-            create_topic(servers, TOPIC)
-            own = new_database(dsn, "latency")
-            with running_job(servers, own, folder, options.trigger):
-                ages_s = _measure(servers, own, options)
-    if not ages_s:
-        raise SystemExit("no trade became visible")
+        with running_broker(folder / "kafka") as broker, running_postgres(folder / "postgres") as postgres:
+            create_topic(broker.address, TOPIC)
+            own = new_database(postgres.address, "latency")
+            with running_job(broker.address, own, folder, options.trigger):
+                ages_s = _measure(broker.address, own, options)
     ages_s.sort()
     found = Latency(
         *(options.rate, options.poison, options.trigger, len(ages_s)),
@@ -66,14 +66,15 @@ def main() -> None:
         flush=True,
     )
     name = f"latency_{found.rate}_{found.trigger.replace(' ', '_')}{'_poisoned' if found.poison else ''}"
-    results.write(name, {"symbols": options.symbols, "seconds": options.seconds}, [found])
+    results.keep(options, name, {"symbols": options.symbols, "seconds": options.seconds}, [found])
 
 
 def _measure(servers: str, dsn: str, options: argparse.Namespace) -> list[float]:
-    """The age in seconds at which each trade received after the warm-up became visible."""
+    """The age in seconds at which each trade that counts became visible."""
     visible: dict[str, int] = {}
     ages_s: list[float] = []
-    counted_from = deadline = time.time() + _START_WITHIN_S
+    counted_from = counted_until = time.time() + _START_WITHIN_S
+    last: dict[str, int] = {}  # of the trades that count, by symbol
     with (
         load(servers, options.rate, options.symbols, options.poison) as sent,
         closing(psycopg2.connect(dsn)) as connection,
@@ -81,8 +82,12 @@ def _measure(servers: str, dsn: str, options: argparse.Namespace) -> list[float]
     ):
         connection.autocommit = True
         seen_batch = None
-        while time.time() < deadline:
+        while not last or any(visible.get(symbol, 0) <= newest for symbol, newest in last.items()):
             time.sleep(_LOOK_EVERY_S)
+            if not last and time.time() > counted_until:
+                last = sent.newest()
+            if time.time() > counted_until + _VISIBLE_WITHIN_S:
+                raise SystemExit(f"trades are not visible {_VISIBLE_WITHIN_S} s after the last of them")
             cursor.execute("select max(batch_no) from batches")
             [batch] = cursor.fetchone()
             if batch == seen_batch:
@@ -92,10 +97,10 @@ def _measure(servers: str, dsn: str, options: argparse.Namespace) -> list[float]
             found, now = cursor.fetchall(), time.time()
             if found and not visible:
                 counted_from = now + _WARM_UP_S
-                deadline = counted_from + options.seconds
+                counted_until = counted_from + options.seconds
             for symbol, newest in found:
                 received = sent.between(symbol, visible.get(symbol, 0), newest)
-                ages_s += [now - at_s for at_s in received if at_s > counted_from]
+                ages_s += [now - at_s for at_s in received if counted_from <= at_s < counted_until]
                 visible[symbol] = newest + 1
     return ages_s
 
@@ -107,6 +112,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--trigger", default="1 second")
     parser.add_argument("--symbols", type=int, default=200)
     parser.add_argument("--poison", type=int, default=0)
+    results.add_option(parser)
     return parser.parse_args()
 
 

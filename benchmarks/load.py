@@ -35,12 +35,17 @@ class Sent:
         with self._lock:
             return self._received_at_s[symbol][first_id : last_id + 1]
 
+    def newest(self) -> dict[str, int]:
+        """The id of the newest trade of each symbol that has one."""
+        with self._lock:
+            return {symbol: len(all_) - 1 for symbol, all_ in self._received_at_s.items() if all_}
+
 
 @contextmanager
 def load(servers: str, rate: int, symbols: int = 200, poison: int = 0) -> Iterator[Sent]:
     """Publishes as long as the context lasts. rate: trades a second. poison: messages of random bytes a second.
 
-    It ends with SystemExit where fewer trades could be published.
+    It ends with SystemExit where fewer could be published.
     """
     names = [f"S{number:03d}-USDT" for number in range(symbols)]
     sent, ending = Sent(names), threading.Event()
@@ -65,7 +70,9 @@ def _poison(servers: str, rate: int) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        process.wait(60)
+        exit_code = process.wait(60)
+    if exit_code:
+        raise SystemExit(f"the poison ended with exit code {exit_code}")
 
 
 def _publish(servers: str, rate: int, symbols: Sequence[str], sent: Sent, ending: threading.Event) -> float:

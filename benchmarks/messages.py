@@ -1,7 +1,7 @@
 """Made-up trades in a topic, as a producer would write them, and on disk, as the truth to judge bars by.
 
 Run as a process, one a share of the symbols:
-    python -m benchmarks.messages SERVERS TOPIC MESSAGES SYMBOLS INPUT SHARE SHARES PARTITIONS PARQUET
+    python -m benchmarks.messages SERVERS TOPIC MESSAGES SYMBOLS INPUT SPAN_US SHARE SHARES PARTITIONS PARQUET
 """
 
 import subprocess
@@ -83,7 +83,7 @@ def fill(
         subprocess.Popen(
             [
                 *(sys.executable, "-W", "ignore", "-m", "benchmarks.messages", servers, topic, str(messages)),
-                *(str(symbols), kind.name, str(share), str(_SHARES), str(partitions)),
+                *(str(symbols), kind.name, str(kind.span_us), str(share), str(_SHARES), str(partitions)),
                 str(folder / f"trades_{share}.parquet"),
             ]
         )
@@ -209,10 +209,11 @@ def _write(file: pq.ParquetWriter, kept: list[Trade]) -> None:
 
 
 def main() -> None:
-    servers, topic, messages, symbols, kind, share, shares, partitions, parquet = sys.argv[1:]
+    servers, topic, messages, symbols, name, span_us, share, shares, partitions, parquet = sys.argv[1:]
     own = range(int(share), int(symbols), int(shares))
     count = int(messages) // int(shares)
-    _publish(servers, topic, count, own, INPUTS[kind], int(share), int(partitions), Path(parquet))
+    kind = replace(INPUTS[name], span_us=int(span_us))
+    _publish(servers, topic, count, own, kind, int(share), int(partitions), Path(parquet))
 
 
 if __name__ == "__main__":

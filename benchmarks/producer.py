@@ -1,6 +1,6 @@
 """Trades a second from the exchange to the broker's acknowledgement: this producer, and the loop of the tutorials.
 
-    python -m benchmarks.producer [--rate 20000] [--symbols 200] [--seconds 20]
+    python -m benchmarks.producer [--rate 20000] [--symbols 200] [--seconds 20] [--keep]
 
 Starts a broker and the exchange simulator, which sends `rate` trades a second whatever is read, and lets each
 candidate run alone. CPU is the candidate's process alone; latency is from the receipt of a frame to the
@@ -30,6 +30,8 @@ from local.exchange.launch import Simulator, simulator
 from local.ports import free_port
 from producer.metrics import BUCKETS_S
 
+_NEVER_TOO_SLOW = 1 << 40  # a candidate that is behind stays connected, as the rates are to be compared
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -54,18 +56,22 @@ class Reading:
 def main() -> None:
     options = _options()
     measured: list[Measured] = []
-    with tempfile.TemporaryDirectory() as folder, running_broker(Path(folder) / "kafka") as servers:
+    with tempfile.TemporaryDirectory() as folder, running_broker(Path(folder) / "kafka") as broker:
         print(f"{options.rate} trades/s offered, {options.symbols} symbols, {options.seconds} s", flush=True)
         print(f"{'':12} {'trades/s':>9} {'CPU us/trade':>13} {'MB':>6} {'p50 ms':>8} {'p99 ms':>8}", flush=True)
         for name, start in (("producer", _start_producer), ("plain loop", _start_plain_loop)):
             state_dir = Path(folder) / name.replace(" ", "_")
             with simulator(
-                state_dir, symbols=f"binance:{options.symbols}", rate=options.rate, past_minutes=0
+                state_dir,
+                symbols=f"binance:{options.symbols}",
+                rate=options.rate,
+                past_minutes=0,
+                slow_client_bytes=_NEVER_TOO_SLOW,
             ) as market:
                 topic = f"bench_{name.replace(' ', '_')}"
-                create_topic(servers, topic)
+                create_topic(broker.address, topic)
                 symbols = _symbols(market)
-                found = _measure(name, start, market, servers, topic, symbols, options.seconds)
+                found = _measure(name, start, market, broker.address, topic, symbols, options.seconds)
                 measured.append(found)
                 print(
                     f"{found.name:12} {found.trades_per_s:9,.0f} {found.cpu_us_per_trade:13.1f}"
@@ -73,7 +79,7 @@ def main() -> None:
                     flush=True,
                 )
 
-    results.write("producer", {"rate": options.rate, "symbols": options.symbols}, measured)
+    results.keep(options, f"producer_{options.rate}", {"rate": options.rate, "symbols": options.symbols}, measured)
 
 
 Start = Callable[[Simulator, str, str, list[str], int], subprocess.Popen[bytes]]
@@ -96,11 +102,13 @@ def _measure(
         time.sleep(seconds)
         after, cpu_after, ended = _read(port), process.cpu_times(), time.monotonic()
         memory = process.memory_info().rss
+        time.sleep(1)
+        still = _read(port)
     finally:
         candidate.send_signal(signal.SIGTERM)
         candidate.wait(90)
-    assert before is not None
-    assert after is not None
+    if before is None or after is None or still is None or still.trades <= after.trades:
+        raise SystemExit(f"{name} stopped delivering before the end")
     trades = after.trades - before.trades
     cpu_s = cpu_after.user + cpu_after.system - cpu_before.user - cpu_before.system
     delivery = {bound: count - before.delivery[bound] for bound, count in after.delivery.items()}
@@ -207,6 +215,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=int, default=20_000, help="trades a second that the exchange sends")
     parser.add_argument("--symbols", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=20.0, help="how long each candidate is measured")
+    results.add_option(parser)
     return parser.parse_args()
 
 

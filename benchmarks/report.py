@@ -4,7 +4,7 @@ python -m benchmarks.report
 """
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from benchmarks import chart, results
@@ -16,10 +16,11 @@ _NOTES = """\
 How it is measured:
 
 - A contender reads the whole backlog from a local broker and writes 1-minute bars into a new database. All run on
-  the same machine, one after the other, round by round. Those that use Spark's
-  own source read it with the fetch sizes that took least, in batches of the same size as this job's, in two tasks.
-- CPU is user and system of all processes of the contender, without broker and database. CPU, and trades a second,
-  are taken after the first batch (or commit, or half second of Flink), which pays for the start of Java.
+  the same machine, one after the other, round by round. Those that use Spark's own source read it with the fetch
+  sizes that took least, in batches of the same size as this job's. Spark runs in one Java process (`local[2]`) for
+  all of them, without a master and a worker.
+- CPU is user and system of all processes of the contender; that of broker and database meanwhile stands beside it.
+  CPU, and trades a second, are taken after the first half million messages, which pay for the start of Java.
 - Memory is the most that all processes of the contender held at a time, shared pages once (PSS).
 - A bar is wrong if any of its nine values differs from what DuckDB makes of the published trades
   ([truth.sql](../../benchmarks/truth.sql)), if it is missing, or if it should not be there.
@@ -54,26 +55,28 @@ def _comparison() -> list[str]:
     groups = []
     for name, kept in found.items():
         settings = kept["settings"]
+        by_name = _by_contender(kept["measured"])
         backlog = f"{settings['messages']:,} messages of {settings['symbols']} symbols{_described(name)}"
         parts += [
             f"### Input: {name}",
             "",
-            f"{backlog}, in batches of at most {settings['batch']:,}; medians of {settings['rounds']} rounds, in "
-            "brackets the lowest and the highest.",
+            f"{backlog}, in batches of at most {settings['batch']:,}; medians of "
+            f"{max(map(len, by_name.values()))} rounds, in brackets the lowest and the highest.",
             "",
-            "| contender | CPU µs a trade | times this job | trades/s | peak MB | wrong bars |",
-            "|---|---|---|---|---|---|",
+            "| contender | CPU µs a trade | times this job | broker's | database's | trades/s | peak MB "
+            "| wrong bars |",
+            "|---|---|---|---|---|---|---|---|",
         ]
-        by_name = _by_contender(kept["measured"])
-        ours = statistics.median(run["cpu_us"] for run in by_name["job"]) if "job" in by_name else None
+        ours = _median(by_name["job"], "cpu_us") if "job" in by_name else None
         bars = []
         for contender, runs in by_name.items():
-            cpu = statistics.median(run["cpu_us"] for run in runs)
+            cpu = _median(runs, "cpu_us")
             wrong = _wrong(runs)
             parts.append(
                 f"| {CONTENDERS[contender].title} | {_spread(runs, 'cpu_us', '{:.2f}')} | "
-                f"{f'{cpu / ours:.2f}' if ours else ''} | {_spread(runs, 'per_s', '{:,.0f}')} | "
-                f"{statistics.median(run['peak_mb'] for run in runs):,.0f} | {wrong} |"
+                f"{f'{cpu / ours:.2f}' if ours else ''} | {_median(runs, 'broker_cpu_us'):.2f} | "
+                f"{_median(runs, 'database_cpu_us'):.2f} | {_spread(runs, 'per_s', '{:,.0f}')} | "
+                f"{_median(runs, 'peak_mb'):,.0f} | {wrong} |"
             )
             values = [run["cpu_us"] for run in runs]
             note = f"{cpu:.1f} µs" + (f", {wrong} bars wrong" if wrong else "")
@@ -83,19 +86,20 @@ def _comparison() -> list[str]:
         parts.append("")
         groups.append((f"{name} input", bars))
     (results.FOLDER / "comparison.svg").write_text(chart.bars("CPU µs a trade, and bars that are wrong", groups))
-    return [*parts, _NOTES, *_machine(next(iter(found.values()))), ""]
+    return [*parts, _NOTES, *_machines(found.values()), ""]
 
 
 def _latency() -> list[str]:
-    found = [kept for file in sorted(results.FOLDER.glob("latency_*.json")) if (kept := results.read(file.stem))]
+    found = _all("latency", lambda one: (one["trigger"], one["poison"], one["rate"]))
     if not found:
         return []
     parts = ["## From a trade's receipt to its bar in Postgres", ""]
+    parts += [f"One run each, of {found[0]['settings']['seconds']} s.", ""]
     parts += ["| trades/s | random messages/s | trigger | p50 s | p95 s | p99 s |", "|---|---|---|---|---|---|"]
     for one in (kept["measured"][0] for kept in found):
         quantiles = " | ".join(f"{one[name]:.2f}" for name in ("p50_s", "p95_s", "p99_s"))
-        parts.append(f"| {one['rate']:,} | {one.get('poison', 0):,} | {one['trigger']} | {quantiles} |")
-    return [*parts, "", *_machine(found[-1]), ""]
+        parts.append(f"| {one['rate']:,} | {one['poison']:,} | {one['trigger']} | {quantiles} |")
+    return [*parts, "", *_machines(found), ""]
 
 
 def _idle() -> list[str]:
@@ -104,23 +108,29 @@ def _idle() -> list[str]:
         return []
     parts = ["## The job while little or nothing is traded", "", "| trades/s | trigger | cores |", "|---|---|---|"]
     parts += [f"| {one['rate']:,} | {one['trigger']} | {one['cores']:.2f} |" for one in kept["measured"]]
-    return [*parts, "", *_machine(kept), ""]
+    return [*parts, "", *_machines([kept]), ""]
 
 
 def _producer() -> list[str]:
-    kept = results.read("producer")
-    if kept is None:
+    found = _all("producer", lambda one: one["trades_per_s"])
+    if not found:
         return []
     parts = ["## The producer, beside the loop of the tutorials", ""]
     parts += [
-        f"{kept['settings']['rate']:,} trades a second are offered, latency is from frame to acknowledged.",
+        "By one process, from an exchange that sends so many trades whatever is read; latency is from frame to "
+        "acknowledged. One run each.",
         "",
     ]
-    parts += ["| | trades/s | CPU µs a trade | MB | p50 ms | p99 ms |", "|---|---|---|---|---|---|"]
-    for one in kept["measured"]:
-        cost = f"{one['trades_per_s']:,.0f} | {one['cpu_us_per_trade']:.1f} | {one['memory_mb']:.0f}"
-        parts.append(f"| {one['name']} | {cost} | {one['p50_ms']:.0f} | {one['p99_ms']:.0f} |")
-    return [*parts, "", *_machine(kept), ""]
+    parts += [
+        "| | offered a second | delivered | CPU µs a trade | MB | p50 ms | p99 ms |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for kept in found:
+        for one in kept["measured"]:
+            rates = f"{kept['settings']['rate']:,} | {one['trades_per_s']:,.0f}"
+            cost = f"{one['cpu_us_per_trade']:.1f} | {one['memory_mb']:.0f}"
+            parts.append(f"| {one['name']} | {rates} | {cost} | {one['p50_ms']:.0f} | {one['p99_ms']:.0f} |")
+    return [*parts, "", *_machines(found), ""]
 
 
 def _history() -> list[str]:
@@ -137,7 +147,7 @@ def _history() -> list[str]:
             f"{one['rows_per_s']:,.0f} | {one['rows_per_s'] / a_bar:,.0f} | {one['limit_rows_per_s'] / a_bar:,.0f}"
         )
         parts.append(f"| {one['exchange']} | {one['what']} | {a_bar:g} | {paces} |")
-    return [*parts, "", *_machine(kept), ""]
+    return [*parts, "", *_machines([kept]), ""]
 
 
 def _growth() -> list[str]:
@@ -157,12 +167,18 @@ def _growth() -> list[str]:
         for size, median in medians:
             spread = f"{median:.4g} ({min(points[size]):.4g} to {max(points[size]):.4g})"
             parts.append(f"| {size:,.0f} | {spread} | {median / medians[0][1]:.2f} |")
-        parts += ["", *_machine(kept), ""]
+        parts += ["", growth.why, "", *_machines([kept]), ""]
     return ["## Growth", "", *parts] if parts else []
 
 
 def _by_contender(measured: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     return {name: runs for name in CONTENDERS if (runs := [one for one in measured if one["contender"] == name])}
+
+
+def _all(what: str, order: Callable[[dict[str, Any]], Any]) -> list[dict[str, Any]]:
+    """What was kept of the several measurements of a kind, ordered by the first figures of each."""
+    found = [kept for file in results.FOLDER.glob(f"{what}_*.json") if (kept := results.read(file.stem))]
+    return sorted(found, key=lambda kept: order(kept["measured"][0]))
 
 
 def _wrong(runs: list[dict[str, Any]]) -> str:
@@ -171,6 +187,10 @@ def _wrong(runs: list[dict[str, Any]]) -> str:
     found = sorted({run["wrong"] for run in runs})
     shown = f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
     return f"{shown} of {runs[0]['bars']:,}"
+
+
+def _median(runs: list[dict[str, Any]], field: str) -> float:
+    return statistics.median(run[field] for run in runs)
 
 
 def _spread(runs: list[dict[str, Any]], field: str, shown: str) -> str:
@@ -192,12 +212,14 @@ def _described(name: str) -> str:
     return said
 
 
-def _machine(kept: dict[str, Any]) -> list[str]:
-    machine = kept["machine"]
-    versions = ", ".join(f"{name} {machine[name]}" for name in machine if name[0].isupper())
-    return [
-        f"Measured {machine['at']} at {machine['commit']}: {machine['cores']}, {machine['memory']}; {versions}."
-    ]
+def _machines(found: Iterable[dict[str, Any]]) -> list[str]:
+    """On what all of these were measured: a line a machine and state of the project."""
+    lines = {}
+    for machine in (kept["machine"] for kept in found):
+        versions = ", ".join(f"{name} {machine[name]}" for name in machine if name[0].isupper())
+        state = f"at {machine['commit']}: {machine['cores']}, {machine['memory']}; {versions}."
+        lines.setdefault(state, f"Measured {machine['at']} {state}")
+    return [*lines.values()]
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
-"""What was measured, kept as JSON in docs/benchmarks with the machine and the versions that it was measured on."""
+"""What was measured, kept as JSON in docs/benchmarks with the machine and the versions that it was measured on.
+
+Kept only if asked for, as `make bench` does, so that a measurement by hand does not replace what the report tells.
+"""
 
 import json
 import os
 import platform
 import subprocess
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -17,11 +21,22 @@ from benchmarks.servers import CACHE
 from local.jars import BROKER, FLINK
 from local.java import find_java
 
-FOLDER = Path(__file__).parent.parent / "docs" / "benchmarks"
+_ROOT = Path(__file__).parent.parent
+FOLDER = _ROOT / "docs" / "benchmarks"
 
 
-def write(name: str, settings: dict[str, Any], measured: Sequence[Any]) -> None:
-    """Keeps the dataclasses `measured`, replacing what was kept under this name."""
+KEEP = "--keep"
+
+
+def add_option(parser: ArgumentParser) -> None:
+    """Lets the user say that the figures are to be kept."""
+    parser.add_argument(KEEP, action="store_true", help=f"write the figures to {FOLDER.relative_to(_ROOT)}")
+
+
+def keep(options: Namespace, name: str, settings: dict[str, Any], measured: Sequence[Any]) -> None:
+    """Keeps the dataclasses `measured`, if asked for, replacing what was kept under this name."""
+    if not options.keep:
+        return
     FOLDER.mkdir(parents=True, exist_ok=True)
     kept = {"machine": _machine(), "settings": settings, "measured": [asdict(one) for one in measured]}
     (FOLDER / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")

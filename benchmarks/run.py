@@ -1,32 +1,41 @@
 """All measurements, one after the other, and the report of them; they need a machine with nothing else to do.
 
 python -m benchmarks.run
+
+What fails does not keep the others from being measured and told; it is named at the end.
 """
 
 import subprocess
 import sys
 
 from benchmarks.growth import GROWTHS
+from benchmarks.results import KEEP
 
 _MEASUREMENTS = (
-    ["benchmarks.compare", "clean"],
-    ["benchmarks.compare", "adversarial"],
-    ["benchmarks.latency", "--rate", "1000", "--trigger", "0 seconds"],
-    ["benchmarks.latency", "--rate", "5000", "--trigger", "0 seconds"],
-    ["benchmarks.latency", "--rate", "20000", "--trigger", "0 seconds"],
-    ["benchmarks.latency", "--rate", "2000", "--trigger", "1 second"],
-    ["benchmarks.idle"],
-    ["benchmarks.producer"],
-    ["benchmarks.history"],
-    *(["benchmarks.growth", growth] for growth in GROWTHS),
-    ["benchmarks.report"],
+    ["compare", "clean"],
+    ["compare", "adversarial"],
+    ["compare", "poisoned"],
+    *(["latency", "--rate", rate, "--trigger", "0 seconds"] for rate in ("1000", "5000", "20000")),
+    ["latency", "--rate", "2000", "--trigger", "1 second"],
+    ["latency", "--rate", "2000", "--trigger", "1 second", "--poison", "10000"],
+    ["idle"],
+    *(["producer", "--rate", rate] for rate in ("5000", "20000")),
+    ["history"],
+    *(["growth", growth] for growth in GROWTHS),
 )
 
 
 def main() -> None:
-    for module, *arguments in _MEASUREMENTS:
-        print(f"\n{module} {' '.join(arguments)}", flush=True)
-        subprocess.run([sys.executable, "-W", "ignore", "-m", module, *arguments], check=True)
+    failed = [" ".join(one) for one in _MEASUREMENTS if not _run(*one, KEEP)]
+    _run("report")
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
+
+
+def _run(module: str, *arguments: str) -> bool:
+    print(f"\n{module} {' '.join(arguments)}", flush=True)
+    command = [sys.executable, "-W", "ignore", "-m", f"benchmarks.{module}", *arguments]
+    return subprocess.run(command, check=False).returncode == 0
 
 
 if __name__ == "__main__":

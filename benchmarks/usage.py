@@ -11,12 +11,13 @@ import psutil
 class Usage:
     """Samples the tree of a process in a thread, from its start until `stop`.
 
-    began_s: when (seconds since 1970). peak_mb: the most that all of them held at a time; pages that they share
-    count once (PSS).
+    memory: whether this, too. began_s: when (seconds since 1970). peak_mb: the most that all of them held at a
+    time; pages that they share count once (PSS).
     """
 
-    def __init__(self, pid: int, every_s: float = 0.1) -> None:
+    def __init__(self, pid: int, memory: bool = True, every_s: float = 0.1) -> None:
         self._root = psutil.Process(pid)
+        self._memory = memory
         self._every_s = every_s
         self._cpu_s: dict[tuple[int, float], float] = {}
         self._times: list[float] = []
@@ -45,7 +46,7 @@ class Usage:
                     with suppress(psutil.NoSuchProcess):
                         times = process.cpu_times()
                         self._cpu_s[process.pid, process.create_time()] = times.user + times.system
-                if ticks % 10 == 0:
+                if self._memory and ticks % 10 == 0:
                     self.peak_mb = max(self.peak_mb, sum(pss_mb(process) for process in processes))
             ticks += 1
             self._times.append(time.time())

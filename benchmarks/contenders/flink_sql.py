@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -18,6 +19,7 @@ import httpx
 from benchmarks.contenders.progress import tell
 from benchmarks.servers import flink_jars_dir
 from local.ports import free_port
+from producer.broker import bounds, connect_reader
 from spark_processor.settings import JobSettings
 
 _LOOK_EVERY_S = 0.5
@@ -49,14 +51,14 @@ def main() -> None:
         process = subprocess.Popen(_command(folder), env=environ, stdout=sys.stderr)
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{gateway_port}/v1", timeout=60) as gateway:
-                _run(gateway, _statements(settings), cluster_port)
+                _run(gateway, _statements(settings), cluster_port, _messages(settings))
         finally:
             process.terminate()
             process.wait(60)
 
 
-def _run(gateway: httpx.Client, statements: list[str], cluster_port: int) -> None:
-    """Executes the statements, and tells progress until the last one, the job, has ended."""
+def _run(gateway: httpx.Client, statements: list[str], cluster_port: int, messages: int) -> None:
+    """Executes the statements, and tells progress until the last one, the job, has ended with all messages."""
     session = f"/sessions/{_open_session(gateway)}"
     read = 0
     for statement in statements:
@@ -69,7 +71,13 @@ def _run(gateway: httpx.Client, statements: list[str], cluster_port: int) -> Non
                 tell(now_s, now_read - read)
                 read = now_read
         _answer(gateway.get(f"{operation}/result/0"))  # raises what the statement raised
-    tell(time.time(), 0)
+    tell(time.time(), messages - read)  # the cluster is gone, and cannot be asked any more
+
+
+def _messages(settings: JobSettings) -> int:
+    """How many there are."""
+    with closing(connect_reader(settings.kafka_bootstrap_servers)) as reader:
+        return sum(end - first for first, end in bounds(reader, settings.kafka_topic).values())
 
 
 def _open_session(gateway: httpx.Client) -> str:

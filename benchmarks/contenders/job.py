@@ -1,4 +1,4 @@
-"""This project's job, as it runs in earnest, until the backlog is done."""
+"""This project's job, until the backlog is done."""
 
 import sys
 
