@@ -252,3 +252,12 @@ def verdict(value: bytes) -> Trade | str:
         return from_wire(value)
     except MalformedTrade as error:
         return str(error)
+
+
+def test_an_engine_is_renewed_before_it_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect, made = kernel.duckdb.connect, []
+    monkeypatch.setattr(kernel, "_EVALUATIONS_AN_ENGINE", 2)
+    monkeypatch.setattr(kernel.duckdb, "connect", lambda **given: made.append(given) or connect(**given))
+    for _ in range(4):
+        of(TRADE)
+    assert len(made) in (2, 3)  # the first may have been in use before
