@@ -69,8 +69,7 @@ def _live_batches(count: int) -> Iterator[pa.Table]:
     for offset, trade in enumerate(as_sent(in_time, kind, Random(1))):
         rows.append((to_wire(trade), message_key(trade.exchange, trade.symbol), 0, offset))
         if len(rows) == _ONE_SECOND:
-            columns = zip(zip(*rows, strict=True), kernel.MESSAGES, strict=True)
-            yield pa.table([pa.array(column, field.type) for column, field in columns], kernel.MESSAGES)
+            yield kernel.table_of(rows, kernel.MESSAGES)
             rows.clear()
 
 

@@ -74,7 +74,7 @@ class Coverage:
 
     @staticmethod
     def of(seen: list[tuple[str, str, int, int]], opened: list[tuple[str, str, int]]) -> "Coverage":
-        return Coverage(_table(seen, _SEEN), tuple(opened))
+        return Coverage(table_of(seen, _SEEN), tuple(opened))
 
 
 def evaluate(messages: pa.Table, coverage: Coverage) -> pa.Table:
@@ -91,6 +91,12 @@ def evaluate(messages: pa.Table, coverage: Coverage) -> pa.Table:
         columns = ", ".join(f'"{one.name}"::{_DUCKDB_TYPES[one.type]} as "{one.name}"' for one in RESULT)
         union = " union all by name ".join(f"({sql(part)})" for part in ("bars", "ids", "batch"))
         return db.sql(f"select {columns} from ({union})").to_arrow_table()  # noqa: S608 - only our own files
+
+
+def table_of(rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
+    """These rows as a table of this schema, also if there are none."""
+    columns = zip(*rows, strict=True) if rows else ((),) * len(schema)
+    return pa.table([pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema)
 
 
 def _prepare(db: duckdb.DuckDBPyConnection, numbered: pa.Table, coverage: Coverage) -> None:
@@ -157,8 +163,8 @@ def _judge_what_is_left(db: duckdb.DuckDBPyConnection, messages: pa.Table, cover
                 rejected.append((row["partition"], row["offset"], key, value, verdict))
             else:
                 not_kept += 1
-    db.register("slow", _table(trades, _SLOW))
-    db.register("rejected", _table(rejected, _REJECTED))
+    db.register("slow", table_of(trades, _SLOW))
+    db.register("rejected", table_of(rejected, _REJECTED))
     db.execute(f"set variable not_kept = {not_kept}")
     if trades:
         db.execute(sql("slow"))
@@ -182,11 +188,6 @@ def _bounds(db: duckdb.DuckDBPyConnection, coverage: Coverage) -> dict[tuple[str
 
 def _one(db: duckdb.DuckDBPyConnection, query: str) -> int:
     return int(db.execute(query).fetchall()[0][0])
-
-
-def _table(rows: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
-    columns = zip(*rows, strict=True) if rows else ((),) * len(schema)
-    return pa.table([pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema)
 
 
 @lru_cache(maxsize=1)  # the next one ends the one before

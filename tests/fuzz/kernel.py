@@ -9,7 +9,6 @@ from hashlib import sha256
 from random import Random
 from typing import Any
 
-import pyarrow as pa
 from fuzz.mutate import mutate
 from fuzz.seeds import messages as seed_messages
 from model import contract, market, reference
@@ -94,10 +93,9 @@ def _reason(value: bytes | None) -> str:
 
 def _evaluate(values: Sequence[bytes | None], coverage: dict[Symbol, list[Range]]) -> dict[str, list[Any]]:
     """The kernel's rows, by kind."""
-    columns = [values, [b"key"] * len(values), [3] * len(values), range(len(values))]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, kernel.MESSAGES, strict=True)]
+    messages = kernel.table_of([(value, b"key", 3, i) for i, value in enumerate(values)], kernel.MESSAGES)
     seen = [(*symbol, first, last) for symbol, ranges in coverage.items() for first, last in ranges]
-    table = kernel.evaluate(pa.table(arrays, kernel.MESSAGES), kernel.Coverage.of(seen, []))
+    table = kernel.evaluate(messages, kernel.Coverage.of(seen, []))
     found: dict[str, list[Any]] = defaultdict(list)
     for row in table.to_pylist():
         found[row["kind"]].append(row)

@@ -43,8 +43,7 @@ def _messages() -> pa.Table:
         for number in range(10, 30)
     ]
     rows = [(to_wire(trade), b"key", 3, trade.trade_id) for trade in trades]
-    columns = [pa.array(c, f.type) for c, f in zip(zip(*rows, strict=True), kernel.MESSAGES, strict=True)]
-    return pa.table(columns, kernel.MESSAGES)
+    return kernel.table_of(rows, kernel.MESSAGES)
 
 
 def _memory_mb() -> float:

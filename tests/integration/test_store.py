@@ -61,10 +61,7 @@ def opened(dsn: str, lock_idle_s: float = 30, stopping: threading.Event | None =
 def evaluation(*trades: Trade | bytes, partition: int = 0, offset: int = 0) -> Callable[[Coverage], pa.Table]:
     values = [trade if isinstance(trade, bytes) else to_wire(trade) for trade in trades]
     rows = [(value, None, partition, offset + place) for place, value in enumerate(values)]
-    columns = zip(*rows, strict=True)
-    messages = pa.table(
-        [pa.array(column, f.type) for column, f in zip(columns, kernel.MESSAGES, strict=True)], kernel.MESSAGES
-    )
+    messages = kernel.table_of(rows, kernel.MESSAGES)
     return lambda coverage: kernel.evaluate(messages, coverage)
 
 

@@ -86,14 +86,8 @@ class Pipeline:
 
 
 def run(tasks: list[list[Row]], coverage: kernel.Coverage) -> pa.Table:
-    return pa.concat_tables([kernel.evaluate(table(rows), coverage) for rows in tasks if rows])
-
-
-def table(rows: list[Row]) -> pa.Table:
-    columns = zip(*rows, strict=True)
-    return pa.table(
-        [pa.array(column, f.type) for column, f in zip(columns, kernel.MESSAGES, strict=True)], kernel.MESSAGES
-    )
+    tables = [kernel.table_of(rows, kernel.MESSAGES) for rows in tasks if rows]
+    return pa.concat_tables([kernel.evaluate(table, coverage) for table in tables])
 
 
 @dataclass

@@ -6,7 +6,6 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -27,9 +26,8 @@ def evaluate(
 ) -> dict[str, list[dict[str, Any]]]:
     """The result by kind of row, each row without its empty columns."""
     rows = [(value, b"key", 3, 1000 + place) for place, value in enumerate(values)]
-    columns = [pa.array(c, f.type) for c, f in zip(zip(*rows, strict=True), kernel.MESSAGES, strict=True)]
     found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in ("bar", "ids", "rejected", "counts")}
-    for row in kernel.evaluate(pa.table(columns, kernel.MESSAGES), coverage).to_pylist():
+    for row in kernel.evaluate(kernel.table_of(rows, kernel.MESSAGES), coverage).to_pylist():
         found[row["kind"]].append({k: v for k, v in row.items() if v is not None and k != "kind"})
     return found
 
@@ -227,6 +225,15 @@ def test_the_slow_path_says_what_the_fast_one_does() -> None:
     ]
 
 
+def test_an_engine_is_renewed_before_it_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect, made = kernel.duckdb.connect, []
+    monkeypatch.setattr(kernel, "_EVALUATIONS_AN_ENGINE", 2)
+    monkeypatch.setattr(kernel.duckdb, "connect", lambda **given: made.append(given) or connect(**given))
+    for _ in range(4):
+        of(TRADE)
+    assert len(made) in (2, 3)  # the first may have been in use before
+
+
 def replace_opened(coverage: kernel.Coverage, *opened: tuple[str, str, int]) -> kernel.Coverage:
     return replace(coverage, opened=opened)
 
@@ -252,12 +259,3 @@ def verdict(value: bytes) -> Trade | str:
         return from_wire(value)
     except MalformedTrade as error:
         return str(error)
-
-
-def test_an_engine_is_renewed_before_it_has_grown(monkeypatch: pytest.MonkeyPatch) -> None:
-    connect, made = kernel.duckdb.connect, []
-    monkeypatch.setattr(kernel, "_EVALUATIONS_AN_ENGINE", 2)
-    monkeypatch.setattr(kernel.duckdb, "connect", lambda **given: made.append(given) or connect(**given))
-    for _ in range(4):
-        of(TRADE)
-    assert len(made) in (2, 3)  # the first may have been in use before
