@@ -33,7 +33,7 @@ class Point:
 @dataclass(frozen=True)
 class Growth:
     """sizes: of what grows. run: measures them all, round by round. why: what makes the curve what it is.
-    settings: the options that it goes by.
+    settings: the options that it goes by. beyond: a size that takes too long to measure, whose value is computed.
     """
 
     title: str
@@ -43,6 +43,7 @@ class Growth:
     run: Callable[["Growth", argparse.Namespace, Path], Iterator[Point]]
     why: str
     settings: tuple[str, ...] = ("messages", "batch")
+    beyond: int | None = None
 
 
 def main() -> None:
@@ -185,6 +186,7 @@ GROWTHS = {
         _with_bars,
         "A commit touches the newest bars, and finds them by an index.",
         (),
+        beyond=100_000_000,
     ),
 }
 

@@ -167,6 +167,10 @@ def _growth() -> list[str]:
         for size, median in medians:
             spread = f"{median:.4g} ({min(points[size]):.4g} to {max(points[size]):.4g})"
             parts.append(f"| {size:,.0f} | {spread} | {median / medians[0][1]:.2f} |")
+        if growth.beyond:
+            slope, start = statistics.linear_regression(*zip(*medians, strict=True))
+            computed = start + slope * growth.beyond
+            parts += ["", f"The straight line through these medians has {computed:.4g} at {growth.beyond:,}."]
         parts += ["", growth.why, "", *_machines([kept]), ""]
     return ["## Growth", "", *parts] if parts else []
 
