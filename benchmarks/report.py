@@ -24,9 +24,9 @@ How it is measured:
 - Memory is the most that all processes of the contender held at a time, shared pages once (PSS).
 - A bar is wrong if any of its nine values differs from what DuckDB makes of the published trades
   ([truth.sql](../../benchmarks/truth.sql)), if it is missing, or if it should not be there.
-- Watermarks are of 10 minutes, as in Spark's guide. Spark deduplicates with state in RocksDB and writes a bar when
-  the watermark has passed it. Flink SQL counts duplicates and takes open and close by arrival, having no function
-  for the price of the lowest id.
+- Watermarks are of 10 minutes, as in Spark's guide; what comes later is dropped. Spark deduplicates with state in
+  RocksDB and writes a bar when the watermark has passed it. Flink SQL counts duplicates, and takes open and close
+  by arrival, having no function for the price of the lowest id.
 - *One process* is this project's reader, kernel and transaction without Spark.
 """
 

@@ -58,7 +58,7 @@ def _machine() -> dict[str, str]:
     return {
         "at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": commit.stdout.strip(),
-        "cores": f"{os.cpu_count()} of {' and '.join(sorted(models)) or platform.machine()}",
+        "cores": f"{os.cpu_count()} cores of {' and '.join(sorted(models)) or platform.machine()}",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GB",
         "Python": platform.python_version(),
         "Java": str(find_java(CACHE).version),
