@@ -88,7 +88,7 @@ lint: $(INSTALLED) ## check format, style and types
 	$(BIN)/python -m mypy
 
 .PHONY: bench
-bench: $(INSTALLED) ## measure job, alternatives, producer and what grows with what, for hours; writes docs/benchmarks
+bench: $(INSTALLED) ## measure job, alternatives, producer and what grows with what, for an hour; writes docs/benchmarks
 	$(BIN)/python -m benchmarks.run
 
 .PHONY: clean

@@ -188,7 +188,7 @@ GROWTHS = {
         "ms a commit",
         (1_000_000, 2_000_000, 5_000_000, 10_000_000, 20_000_000),
         _with_bars,
-        "A commit touches the newest bars, and finds them by an index.",
+        "It does not bend: a commit touches the newest bars, and finds them by an index.",
         (),
         beyond=100_000_000,
     ),
