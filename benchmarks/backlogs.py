@@ -64,12 +64,12 @@ def running_backlogs(folder: Path) -> Iterator[Backlogs]:
 
 
 def open_holes(dsn: str, holes: int) -> None:
-    """Coverage below the backlog's ids, which begin at 1,000: each symbol has its share of the holes there."""
+    """Coverage below the backlog's ids, none of which is under 1,000: each symbol has its share of holes there."""
     if holes % SYMBOLS:
         raise ValueError(f"{holes} holes among {SYMBOLS} symbols: each must have as many")
     with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(
-            # the last hole of a symbol ends where the backlog begins
+            # the last hole of a symbol ends where its backlog begins
             """insert into coverage (exchange, symbol, seen, wanted)
                select 'binance', format('S%%s-USDT', to_char(number, 'FM0000')),
                       (select range_agg(int8range(2 * place, 2 * place + 1))

@@ -169,8 +169,8 @@ GROWTHS = {
         "CPU µs a trade",
         (50_000, 100_000, 250_000, 500_000),
         _with_batches,
-        "A batch costs about 0.24 s of CPU however small: Spark's tasks, DuckDB's plans, a row a bar and a symbol "
-        "to merge. That is as much as 120,000 messages, and about there it bends.",
+        "Beside its messages each of these batches costs about 0.24 s of CPU: Spark's tasks, DuckDB's plans, rows "
+        "of bars and symbols to merge. That is as much as 120,000 messages, and about there it bends.",
         ("messages",),
     ),
     "backlog": Growth(

@@ -26,8 +26,8 @@ _WARM_UP_MESSAGES = 450_000
 class Measured:
     """What a run cost, after the first half million messages, which pay for the start of Java.
 
-    cpu_us: user and system, of the contender's processes, a message. broker_cpu_us, database_cpu_us: of the
-    servers meanwhile. per_s: messages a second. peak_mb: memory (PSS). start_s: from the start of the process to
+    cpu_us: user and system, of the contender's processes, a trade. broker_cpu_us, database_cpu_us: of the
+    servers meanwhile. per_s: trades a second. peak_mb: memory (PSS). start_s: from the start of the process to
     where measuring begins. took_s: to the end. wrong, bars: how many bars are wrong of how many, if it writes any.
     """
 

@@ -25,8 +25,10 @@ How it is measured:
 - A bar is wrong if any of its nine values differs from what DuckDB makes of the published trades
   ([truth.sql](../../benchmarks/truth.sql)), if it is missing, or if it should not be there.
 - Watermarks are of 10 minutes, as in Spark's guide; what comes later is dropped. Spark deduplicates with state in
-  RocksDB and writes a bar when the watermark has passed it. Flink SQL counts duplicates, and takes open and close
-  by arrival, having no function for the price of the lowest id.
+  RocksDB and writes a bar when the watermark has passed it. The Flink query does not deduplicate, and
+  takes open and close by arrival.
+- This job's Java has the serial collector and its first compiler alone, since it only brings tasks to Python; that
+  of Spark and Flink, which does the work, has the parallel collector and both compilers.
 - *One process* is this project's reader, kernel and transaction without Spark.
 """
 
@@ -169,8 +171,8 @@ def _growth() -> list[str]:
             parts.append(f"| {size:,.0f} | {spread} | {median / medians[0][1]:.2f} |")
         if growth.beyond:
             slope, start = statistics.linear_regression(*zip(*medians, strict=True))
-            computed = start + slope * growth.beyond
-            parts += ["", f"The straight line through these medians has {computed:.4g} at {growth.beyond:,}."]
+            computed = f"{start + slope * growth.beyond:.2g} at {growth.beyond:,}"
+            parts += ["", f"The straight line through these medians has about {computed}."]
         parts += ["", growth.why, "", *_machines([kept]), ""]
     return ["## Growth", "", *parts] if parts else []
 
