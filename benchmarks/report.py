@@ -25,8 +25,8 @@ How it is measured:
 - A bar is wrong if any of its nine values differs from what DuckDB makes of the published trades
   ([truth.sql](../../benchmarks/truth.sql)), if it is missing, or if it should not be there.
 - Watermarks are of 10 minutes, as in Spark's guide; what comes later is dropped. Spark deduplicates with state in
-  RocksDB and writes a bar when the watermark has passed it. The Flink query does not deduplicate, and
-  takes open and close by arrival.
+  RocksDB and writes a bar when the watermark has passed it. The Flink query does not deduplicate, and takes open
+  and close by arrival.
 - This job's Java has the serial collector and its first compiler alone, since it only brings tasks to Python; that
   of Spark and Flink, which does the work, has the parallel collector and both compilers.
 - *One process* is this project's reader, kernel and transaction without Spark.

@@ -14,19 +14,18 @@ from typing import Any
 import httpx
 
 from local.java import Java, crash_options
+from spark_processor.settings import JAVA_OPTIONS
 
 HOST = "127.0.0.1"
 
-# Of the application: Java only brings tasks to their Python and back. Below 450 MB Spark does not start; the
-# second compiler of Java would cost more CPU than it saves.
-_JAVA_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+# Of the application: Java only brings tasks to their Python and back; below 450 MB Spark does not start.
 JOB_PROPERTIES = {
     "spark.driver.memory": "512m",
     "spark.driver.cores": "1",
     "spark.executor.memory": "512m",
     "spark.cores.max": "2",
-    "spark.driver.extraJavaOptions": _JAVA_OPTIONS,
-    "spark.executor.extraJavaOptions": _JAVA_OPTIONS,
+    "spark.driver.extraJavaOptions": JAVA_OPTIONS,
+    "spark.executor.extraJavaOptions": JAVA_OPTIONS,
 }
 
 _MASTER_HEAP = "512m"

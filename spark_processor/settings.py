@@ -8,6 +8,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from spark_processor.dsn import PostgresDsn
 
 APPLICATION = "CryptoAnalytics"  # the job's name in Spark and in the database
+# Java only brings tasks to their Python and back: its second compiler would cost more CPU than it saves.
+JAVA_OPTIONS = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
 
 
 class JobSettings(BaseSettings):

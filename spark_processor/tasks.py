@@ -12,7 +12,7 @@ from spark_processor import kernel
 from spark_processor.kernel import Coverage
 from spark_processor.offsets import OffsetRange
 from spark_processor.reader import read
-from spark_processor.settings import APPLICATION, JobSettings
+from spark_processor.settings import APPLICATION, JAVA_OPTIONS, JobSettings
 
 Evaluate = Callable[[Sequence[Sequence[OffsetRange]], Coverage], pa.Table]
 
@@ -58,6 +58,5 @@ def _conf(settings: JobSettings) -> SparkConf:
     if settings.spark_master_url.startswith("local"):  # elsewhere who submits the job says what it gets
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # nobody else needs its ports
         conf.set("spark.driver.memory", "512m")
-        # Java only brings tasks to their Python and back: its second compiler would cost more CPU than it saves
-        conf.set("spark.driver.extraJavaOptions", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1")
+        conf.set("spark.driver.extraJavaOptions", JAVA_OPTIONS)
     return conf
